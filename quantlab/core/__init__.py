@@ -1,0 +1,1 @@
+"""The arithmetic that everything else stands on: grids, scales, observers, metrics."""
