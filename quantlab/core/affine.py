@@ -8,7 +8,6 @@ import numpy as np
 
 from quantlab.core.dialects import DIALECTS, steps_reciprocal
 from quantlab.core.granularity import scale_view, view_shape
-from quantlab.core.grid import Grid
 from quantlab.core.qparams import QParams
 
 # Values worked on at a time: 128 Ki float32 are 512 kB, which stays in the second-level cache over all passes.
@@ -16,7 +15,13 @@ CHUNK = 128 * 1024
 
 
 def _prepare(x, qp: QParams, dialect: str):
-    """Check the arguments; return x as float32 (R, M, K), and scale and zero point as (R, 1, K)."""
+    """Check the arguments; return x as float32 (R, M, K), and as (R, 1, K) scale, zero point and clipping bounds.
+
+    The bounds are the reals at the two ends of the grid. Clipping x to them comes first: rounding is monotone and maps
+    them to ``quant_min - z`` and ``quant_max - z`` (their relative error is a few 2**-24, at most 2**-6 of a step), so
+    the order does not change the result. It keeps every later value finite and small, and costs little beside the
+    reading of x from memory.
+    """
     if x.dtype.kind != "f":
         raise TypeError(f"x has dtype {x.dtype}; quantize takes real values: x.astype(np.float32)")
     if dialect not in DIALECTS:
@@ -25,7 +30,8 @@ def _prepare(x, qp: QParams, dialect: str):
         x32 = np.ascontiguousarray(x, np.float32)
     where = {"axis": qp.axis, "group_size": qp.group_size}
     s, z = (scale_view(v, x.shape, **where) for v in (qp.scale, qp.zero_point))
-    return x32.reshape(view_shape(x.shape, **where)), s, z
+    lo, hi = ((end - z).astype(np.float32) * s for end in (qp.grid.quant_min, qp.grid.quant_max))
+    return x32.reshape(view_shape(x.shape, **where)), s, z, lo, hi
 
 
 def _chunks(shape: tuple[int, int, int]):
@@ -43,22 +49,10 @@ def _chunks(shape: tuple[int, int, int]):
                 yield slice(row, row + 1), slice(start, start + step)
 
 
-def _steps(x, s, z, grid: Grid, dialect: str, out):
-    """Write the code without its zero point, ``clip(round(x / s) + z, quant_min, quant_max) - z``, as float32.
-
-    Clipping comes first, to the reals at the two ends of the grid: rounding is monotone and maps these two to
-    ``quant_min - z`` and ``quant_max - z`` (their relative error is a few 2**-24, at most 2**-6 of a step), so the
-    order does not change the result. It keeps every later value finite and small, and costs nothing beside the
-    reading of x from memory.
-    """
-    np.clip(x, (grid.quant_min - z).astype(np.float32) * s, (grid.quant_max - z).astype(np.float32) * s, out=out)
+def _steps(x, s, z, lo, hi, dialect: str, out):
+    """Write the code without its zero point, ``clip(round(x / s) + z, quant_min, quant_max) - z``, as float32."""
+    x.clip(lo, hi, out=out)
     DIALECTS[dialect](out, s, z, out)
-    flat = out.reshape(-1)
-    if np.isnan(np.dot(flat, flat)):  # clipped values are finite, so only a NaN in x makes this sum NaN
-        raise ValueError(
-            f"x holds {np.isnan(x).sum()} NaN in a block of {x.size} values; an integer cannot say NaN: "
-            "find where it comes from, or replace it with np.nan_to_num"
-        )
 
 
 def quantize(x, qp: QParams, *, dialect: str = "torch") -> np.ndarray:
@@ -100,16 +94,23 @@ def quantize(x, qp: QParams, *, dialect: str = "torch") -> np.ndarray:
 
     Examples
     --------
+    >>> from quantlab import Grid
     >>> qp = QParams(scale=0.5, zero_point=3, grid=Grid(n_bits=8))
     >>> quantize([-np.inf, 0.0, 0.25, 0.75, 1e9], qp)
     array([-128,    3,    3,    5,  127], dtype=int8)
     """
     x = np.asarray(x)
-    view, s, z = _prepare(x, qp, dialect)
+    view, s, z, lo, hi = _prepare(x, qp, dialect)
     q = np.empty(view.shape, qp.grid.dtype)
     for rows, middle in _chunks(view.shape):
         steps = np.empty(q[rows, middle].shape, np.float32)
-        _steps(view[rows, middle], s[rows], z[rows], qp.grid, dialect, steps)
+        _steps(view[rows, middle], s[rows], z[rows], lo[rows], hi[rows], dialect, steps)
+        flat = steps.reshape(-1)
+        if np.isnan(np.dot(flat, flat)):  # clipped values are finite, so only a NaN in x makes this sum NaN
+            raise ValueError(
+                f"x holds {np.isnan(x).sum()} NaN (of {x.size} values); an integer cannot say NaN: "
+                "find where it comes from, or replace it with np.nan_to_num"
+            )
         np.add(steps, z[rows], out=q[rows, middle], dtype=np.float32, casting="unsafe")  # integers: exact
     return q.reshape(x.shape)
 
@@ -140,6 +141,7 @@ def dequantize(q, qp: QParams) -> np.ndarray:
 
     Examples
     --------
+    >>> from quantlab import Grid
     >>> dequantize(np.array([3, 5], np.int8), QParams(scale=0.5, zero_point=3, grid=Grid(n_bits=8)))
     array([0., 1.], dtype=float32)
     """
@@ -165,7 +167,8 @@ def fake_quantize(x, qp: QParams, *, dialect: str = "torch", out: np.ndarray | N
     Parameters
     ----------
     x : array of float, any shape
-        Taken as float32. Infinities saturate.
+        Taken as float32. Infinities saturate. NaN stays NaN: these are reals, which can say it, and in training a
+        loss that turns NaN should be seen. (torch makes quant_min of it, TensorFlow does as we do.)
     qp : QParams
         Scale, zero point, grid and which values share them.
     dialect : str
@@ -182,16 +185,16 @@ def fake_quantize(x, qp: QParams, *, dialect: str = "torch", out: np.ndarray | N
     Raises
     ------
     TypeError, ValueError
-        As `quantize`; ValueError too if `out` has another shape, dtype or layout. When NaN is refused, `out` is
-        partly overwritten.
+        As `quantize`, but for NaN; ValueError too if `out` has another shape, dtype or layout.
 
     Examples
     --------
+    >>> from quantlab import Grid
     >>> fake_quantize([0.0, 0.3, 7.0], QParams(scale=0.25, zero_point=0, grid=Grid(n_bits=4)))
     array([0.  , 0.25, 1.75], dtype=float32)
     """
     x = np.asarray(x)
-    view, s, z = _prepare(x, qp, dialect)
+    view, s, z, lo, hi = _prepare(x, qp, dialect)
     if out is None:
         out = np.empty(x.shape, np.float32)
     elif out.shape != x.shape or out.dtype != np.float32 or not out.flags.c_contiguous:
@@ -202,7 +205,7 @@ def fake_quantize(x, qp: QParams, *, dialect: str = "torch", out: np.ndarray | N
     x_hat = out.reshape(view.shape)
     for rows, middle in _chunks(view.shape):
         part = x_hat[rows, middle]
-        _steps(view[rows, middle], s[rows], z[rows], qp.grid, dialect, part)
+        _steps(view[rows, middle], s[rows], z[rows], lo[rows], hi[rows], dialect, part)
         if DIALECTS[dialect] is not steps_reciprocal:
             np.add(part, np.float32(0), out=part)  # -0.0 + 0.0 is +0.0: integers know one zero
         np.multiply(part, s[rows], out=part)
