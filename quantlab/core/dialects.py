@@ -12,6 +12,28 @@ from quantlab.core.grid import round_half_away
 ROUNDER = np.float32(1.5 * 2**23)
 
 
+def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Return ``a * b + c`` of float32 arrays, rounded to float32 once: the fused multiply-add of a CPU.
+
+    float64 holds the product of two float32 exactly, but not always the sum. Its error (Knuth's TwoSum) says in which
+    direction the lost part lies; moving an even last bit that way (round to odd) makes the second rounding, to
+    float32, come out as if there had been one. Finite values of ordinary size only: nothing is done about overflow.
+
+    Examples
+    --------
+    >>> a, c = np.float32([1 + 2**-12]), np.float32([-1 - 2**-11])
+    >>> fma(a, a, c), a * a + c
+    (array([5.9604645e-08], dtype=float32), array([0.], dtype=float32))
+    """
+    product = a.astype(np.float64) * b.astype(np.float64)
+    total = product + c
+    back = total - product
+    lost = (product - (total - back)) + (c - back)
+    even = total.view(np.int64) & 1 == 0
+    total = np.where((lost != 0) & even, np.nextafter(total, np.copysign(np.inf, lost)), total)
+    return total.astype(np.float32)
+
+
 def steps_reciprocal(x, s, z, out):
     """rint(x * inv), inv = 1 / s rounded to float32."""
     np.multiply(x, np.float32(1) / s, out=out)
@@ -34,20 +56,9 @@ def steps_division_away(x, s, z, out):
 
 
 def steps_fma(x, s, z, out):
-    """rint(fma(x, inv, z)) - z: one float32 rounding for product and sum together.
-
-    float64 holds the product of two float32 exactly, but not always the sum. Its error (Knuth's TwoSum) says in which
-    direction the lost part lies; moving an even last bit that way (round to odd) makes the second rounding, to
-    float32, come out as if there had been one.
-    """
-    product = x.astype(np.float64) * (np.float32(1) / s).astype(np.float64)
-    z = z.astype(np.float64)
-    total = product + z
-    back = total - product
-    error = (product - (total - back)) + (z - back)
-    inexact_even = (error != 0) & (total.view(np.int64) & 1 == 0)
-    total[inexact_even] = np.nextafter(total[inexact_even], np.copysign(np.inf, error[inexact_even]))
-    np.subtract(np.rint(total.astype(np.float32)), z.astype(np.float32), out=out)
+    """rint(fma(x, inv, z)) - z."""
+    z = z.astype(np.float32)
+    np.subtract(np.rint(fma(x, np.float32(1) / s, z)), z, out=out)
 
 
 # What each tool computes between x and the code, measured on tie-heavy data.
