@@ -1,0 +1,1 @@
+"""Inference with integers only: exact products, fixed-point multipliers, requantization, layers."""

@@ -1,0 +1,301 @@
+"""The exercise engine: a registry of checks, and the verdict on an answer.
+
+A check is a function ``check_x(answer, say)`` that returns when the answer is right and raises `Incorrect` with a
+hint aimed at the mistake when it is not. The engine stands between the check and the student's code: it copies
+what goes in and what comes out, and it turns an exception of the student into a verdict.
+"""
+
+import copy
+import dis
+import importlib
+import inspect
+import linecache
+import pkgutil
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from quantlab.lab.checks.describe import describe, describe_call
+from quantlab.lab.course import grading
+
+
+class Incorrect(Exception):
+    """The answer is wrong; the text is a hint that holds the smallest input that shows it."""
+
+
+class NotAttempted(Exception):
+    """The answer is still the stub."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: its number ("03.2"), what the student is told about it, and its check."""
+
+    number: str
+    title: str
+    difficulty: int
+    minutes: int
+    hints: tuple[str, ...]
+    kind: Literal["function", "value"]
+    inplace: bool
+    check: Callable[[Any, Callable[[str], None]], None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the engine says about one answer; ``str()`` of it is the line that the student reads."""
+
+    number: str
+    status: Literal["correct", "incorrect", "not attempted"]
+    message: str = ""
+
+    def __str__(self) -> str:
+        head = f"{self.number} {self.status}{' yet' if self.status == 'not attempted' else ''}"
+        return f"{head}: {self.message}" if self.message else head
+
+
+_REGISTRY: dict[str, Exercise] = {}
+
+
+def exercise(
+    number: str,
+    *,
+    title: str,
+    difficulty: int,
+    minutes: int,
+    hints: tuple[str, ...],
+    kind: Literal["function", "value"] = "function",
+    inplace: bool = False,
+) -> Callable:
+    """Register the decorated function as the check of an exercise.
+
+    Parameters
+    ----------
+    number : str
+        Lesson and exercise, ``"03.2"``.
+    title : str
+        What the student does, a verb first.
+    difficulty, minutes : int
+        1 to 3; how long a student needs.
+    hints : tuple of str
+        From a nudge to nearly the answer. `hint` gives one more each time.
+    kind : {"function", "value"}
+        What the student hands to `check`: a function, or a number, an array, a class.
+    inplace : bool
+        The function is meant to change its arguments: they reach it uncopied.
+
+    Raises
+    ------
+    ValueError
+        If the number is malformed or taken, the difficulty is outside 1..3, or there is no hint.
+
+    Example
+    -------
+    >>> @exercise("99.1", title="Add one", difficulty=1, minutes=1, hints=("Use +.",))
+    ... def check_add_one(answer, say):
+    ...     if answer(1) != 2:
+    ...         raise Incorrect(f"1 gives {answer(1)}, not 2")
+    >>> print(judge("99.1", lambda n: n + 2))
+    99.1 incorrect: 1 gives 3, not 2
+    >>> print(judge("99.1", lambda n: n + 1))
+    99.1 correct
+    """
+    if not re.fullmatch(r"\d\d\.\d+", number):
+        raise ValueError(f"number={number!r} is not of the form 'NN.k', such as '03.2'")
+    if difficulty not in (1, 2, 3):
+        raise ValueError(f"difficulty={difficulty} of {number} is not 1, 2 or 3")
+    if not hints or isinstance(hints, str):
+        raise ValueError(f"hints={hints!r} of {number} is not a non-empty tuple of strings")
+
+    def register(check: Callable) -> Callable:
+        known = _REGISTRY.get(number)
+        if known is not None and known.check.__module__ != check.__module__:
+            raise ValueError(f"{number} is already registered by {known.check.__module__}")
+        _REGISTRY[number] = Exercise(number, title, difficulty, minutes, tuple(hints), kind, inplace, check)
+        return check
+
+    return register
+
+
+def exercises(lesson: str) -> Mapping[str, Exercise]:
+    """Return the exercises of a lesson ("03") by number, in order; an unknown lesson has none.
+
+    >>> [e.title for e in exercises("00").values()][0]
+    'Count the bytes'
+    """
+    if lesson in lessons():
+        importlib.import_module(f"{__package__}.lesson_{lesson}")
+    found = [number for number in _REGISTRY if number.startswith(f"{lesson}.")]
+    return {number: _REGISTRY[number] for number in sorted(found, key=lambda n: int(n.partition(".")[2]))}
+
+
+def lessons() -> list[str]:
+    """Return the numbers of the lessons that have exercises, in order.
+
+    >>> lessons()[0]
+    '00'
+    """
+    names = (module.name for module in pkgutil.iter_modules(importlib.import_module(__package__).__path__))
+    return sorted(name.removeprefix("lesson_") for name in names if re.fullmatch(r"lesson_\d\d", name))
+
+
+def find(number: str) -> Exercise:
+    """Return the exercise with this number.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the text lists the exercises of that lesson.
+    """
+    known = exercises(str(number).partition(".")[0])
+    if number not in known:
+        there = f"this lesson has {', '.join(known)}" if known else "a number looks like '03.2'"
+        raise ValueError(f"there is no exercise {number!r}; {there}")
+    return known[number]
+
+
+def judge(number: str, answer: Any) -> Verdict:
+    """Run the check of an exercise on an answer, and return the verdict; nothing is printed or recorded.
+
+    An exception that the check did not mean to raise was provoked by the answer (the solution passes), so it is
+    a verdict too: incorrect.
+
+    Raises
+    ------
+    ValueError
+        If there is no such exercise.
+
+    Example
+    -------
+    >>> print(judge("00.1", ...))
+    00.1 not attempted yet: write the function above, then run this cell again
+    """
+    task = find(number)
+    said: list[str] = []
+    try:
+        task.check(_admit(answer, task), said.append)
+    except NotAttempted:
+        what = "write the function above" if task.kind == "function" else "put your answer in the cell above"
+        return Verdict(number, "not attempted", f"{what}, then run this cell again")
+    except Incorrect as wrong:
+        return Verdict(number, "incorrect", str(wrong))
+    except Exception as error:
+        what = f"your answer could not be compared ({type(error).__name__}: {error})"
+        return Verdict(number, "incorrect", what)
+    return Verdict(number, "correct", "; ".join(said))
+
+
+def _admit(answer: Any, task: Exercise) -> Any:
+    """Return the answer as the check may use it, or raise NotAttempted or Incorrect at the door."""
+    if answer is None or answer is Ellipsis:
+        raise NotAttempted
+    if task.kind == "value":
+        if inspect.isfunction(answer):
+            raise Incorrect(f"this exercise wants a value; you gave the function {answer.__name__}")
+        return _copy(answer)
+    if not callable(answer):
+        raise Incorrect(f"this exercise wants the function itself, without calling it; you gave {describe(answer)}")
+    if _is_blank(answer):
+        raise NotAttempted
+
+    def student(*args: Any, **kwargs: Any) -> Any:
+        return attempt(answer, *args, inplace=task.inplace, **kwargs)
+
+    return student
+
+
+def attempt(function: Callable, *args: Any, inplace: bool = False, **kwargs: Any) -> Any:
+    """Call a student's function on copies of the arguments, and return a copy of what it returns.
+
+    Checks of kind "function" get their answer wrapped in this already; use it for methods of a student's class.
+
+    Raises
+    ------
+    NotAttempted
+        If the function raises NotImplementedError or returns ``...``.
+    Incorrect
+        If it raises anything else, returns None, or changes an argument (unless ``inplace``).
+
+    Example
+    -------
+    >>> attempt(lambda x: x / 0, 1)
+    Traceback (most recent call last):
+    quantlab.lab.checks.engine.Incorrect: with x=1 your code raised ZeroDivisionError: division by zero
+    """
+    shown = describe_call(function, args, kwargs)
+    before = (args, kwargs) if inplace else _copy((args, kwargs))
+    given, named = (args, kwargs) if inplace else _copy((args, kwargs))
+    try:
+        with warnings.catch_warnings():
+            if grading():  # a warning on stderr would cost the student the points of the cell
+                warnings.simplefilter("ignore")
+            result = function(*given, **named)
+    except NotImplementedError:
+        raise NotAttempted from None
+    except (Exception, SystemExit) as error:
+        said = " ".join(traceback.format_exception_only(error)[-1].split())
+        raise Incorrect(f"{shown}your code raised {said}{_place(error)}") from None
+    if result is Ellipsis:
+        raise NotAttempted
+    if not inplace and not _same((given, named), before):
+        raise Incorrect(f"{shown}your function changes its argument in place: work on a copy")
+    if result is None and not inplace:
+        raise Incorrect(f"{shown}your function returns nothing (None): is a return missing?")
+    return _copy(result)
+
+
+def _place(error: BaseException) -> str:
+    """Return the student's own line that raised, where its source is known."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    # The innermost frame may lie inside numpy; the student's file is that of the outermost.
+    own = [f for f in frames if f.filename == frames[0].filename]
+    line = linecache.getline(own[-1].filename, own[-1].lineno or 0).strip() if own else ""
+    return f", at `{line}`" if line and own[-1].name != "<lambda>" else ""
+
+
+def _is_blank(function: Callable) -> bool:
+    """Tell whether the body is only ``...``, ``pass`` or a docstring."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return False
+    idle = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+    steps = list(dis.get_instructions(code))
+    returns = [s.argval for s in steps if s.opname in {"LOAD_CONST", "RETURN_CONST"}]
+    return {s.opname for s in steps} <= idle and returns == [None]
+
+
+def _copy(value: Any) -> Any:
+    """Return a deep copy; what cannot be copied (a generator, a lock) comes back as it is."""
+    if isinstance(value, tuple) and type(value) is tuple:
+        return tuple(_copy(v) for v in value)
+    if type(value) is dict:
+        return {k: _copy(v) for k, v in value.items()}
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Tell whether two arguments still hold the same: arrays by value, containers by item, others by ==."""
+    if a is b or isinstance(a, np.generic):  # the latter cannot change, and a NaN differs from itself
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    if isinstance(a, (tuple, list)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if type(a).__eq__ is object.__eq__:  # compared by identity, which a copy never keeps
+        return True
+    try:
+        return bool(a == b)
+    except Exception:
+        return True

@@ -1,0 +1,1 @@
+"""Small networks in numpy, with every gradient written out: layers, a loss, optimizers, a training loop."""

@@ -1,0 +1,141 @@
+"""Requantization where no tool is asked: accumulators against exact rational arithmetic, and bad input."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quantlab.core.grid import Grid
+from quantlab.integer.requantize import DIALECTS, bias_scale, quantize_bias, requantize
+
+INT8 = Grid(n_bits=8)
+HALF = {"x_scale": 1.0, "w_scale": 0.5, "y_scale": 1.0, "y_zero_point": 0, "grid": INT8}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(st.integers(-(2**22), 2**22), st.floats(2.0**-15, 2.0**-5, width=32), st.integers(-128, 127))
+def test_every_dialect_is_within_one_step_of_the_real_product(dialect, acc, w_scale, zero_point):
+    y = requantize(
+        [acc], x_scale=0.5, w_scale=w_scale, y_scale=0.25, y_zero_point=zero_point, grid=INT8, dialect=dialect
+    )
+    exact = Fraction(acc) * Fraction(w_scale) * 2 + zero_point
+    # Half a step for one rounding, 3/4 for two; float32 products and 31-bit multipliers err by less than 2**-22 of a
+    # value that matters, since what lies beyond the grid is clipped.
+    assert abs(int(y[0]) - min(max(exact, -128), 127)) <= Fraction(3, 4) + Fraction(1, 2**10)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_zero_becomes_the_zero_point_and_the_ends_saturate(dialect):
+    acc = np.array([[-(2**24), 0, 2**24]], np.int32)
+    for grid, zero_point in ((INT8, -5), (Grid(n_bits=8, signed=False), 200), (Grid(n_bits=4), 3)):
+        y = requantize(acc, **{**HALF, "grid": grid, "y_zero_point": zero_point}, dialect=dialect)
+        assert y.dtype == grid.dtype
+        assert y.tolist() == [[grid.quant_min, zero_point, grid.quant_max]]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_one_scale_a_channel_is_each_column_by_itself(dialect):
+    rng = np.random.default_rng(5)
+    acc = rng.integers(-40000, 40000, (3, 300, 6))
+    w_scale = rng.uniform(0.001, 0.01, 6).astype(np.float32)
+    common = {"x_scale": 0.4, "y_scale": 0.7, "y_zero_point": 3, "grid": INT8, "dialect": dialect}
+    y = requantize(acc, w_scale=w_scale, **common)
+    for c in range(6):
+        assert (y[..., [c]] == requantize(acc[..., [c]], w_scale=w_scale[[c]], **common)).all()
+
+
+def test_ties_of_every_dialect():
+    acc = np.array([-5, -3, -1, 1, 3, 5])
+    y = {d: requantize(acc, **HALF, dialect=d).tolist() for d in DIALECTS}
+    even, up, away = [-2, -2, 0, 0, 2, 2], [-2, -1, 0, 1, 2, 3], [-3, -2, -1, 1, 2, 3]
+    # 0.5 is 2**30 * 2**-31 with no shift: gemmlowp's only step is the high multiply, which rounds half up.
+    assert y == {
+        "litert": even,
+        "litert_ruy": up,
+        "litert_reference_conv": up,
+        "litert_reference": away,
+        "onnx": even,
+        "torch": even,
+    }
+    quarter = {**HALF, "w_scale": 0.25}  # one bit to shift: 4k + 2 is a tie of the second step
+    acc = np.array([-10, -6, -2, 2, 6, 10])
+    assert requantize(acc, **quarter, dialect="litert_ruy").tolist() == up
+    assert requantize(acc, **quarter, dialect="litert_reference_conv").tolist() == away
+
+
+def test_empty_accumulators():
+    assert requantize(np.zeros((0, 3), np.int32), **HALF, dialect="litert_ruy").shape == (0, 3)
+
+
+def test_the_bias_scale_is_rounded_to_float32():
+    x, w = np.float32(0.1), np.float32(0.3)
+    s = bias_scale(x, w)
+    assert s.dtype == np.float32
+    assert Fraction(float(s)) != Fraction(float(x)) * Fraction(float(w))
+    assert s == np.float32(float(x) * float(w))
+
+
+def test_quantize_bias_rounds_half_to_even_and_by_channel():
+    assert quantize_bias([0.5, 1.5, -2.5], x_scale=1.0, w_scale=1.0).tolist() == [0, 2, -2]
+    rng = np.random.default_rng(1)
+    bias, w_scale = rng.normal(size=1000), rng.uniform(1e-3, 1e-2, 1000).astype(np.float32)
+    steps = quantize_bias(bias, x_scale=0.02, w_scale=w_scale)
+    assert steps.dtype == np.int32
+    # the quotient in float64 errs by 2**-53 of at most 2**18 steps
+    assert np.abs(steps * bias_scale(0.02, w_scale).astype(np.float64) - bias).max() <= 0.5 * 0.02 * 0.01 * (1 + 2**-23)
+
+
+def test_the_torch_bias_is_one_fused_multiply_add():
+    # fma(bias, 1/p, acc) with bias = p, acc = 2**24: the exact sum is 2**24 + 1 + e, halfway between two float32 but
+    # for e, the error of the reciprocal. Where |e| < 2**-29, float64 drops e, and rounding once more then goes to the
+    # even neighbour, 2**24, whatever the sign of e. With m = 2**-25 the two neighbours become 0 (a tie) and 1.
+    p = np.random.default_rng(2).uniform(0.01, 0.02, 100_000).astype(np.float32)
+    e = p.astype(np.float64) * (np.float32(1) / p).astype(np.float64) - 1  # exact: a product of two 24-bit numbers
+    p, e = p[(e != 0) & (np.abs(e) < 2.0**-29)], e[(e != 0) & (np.abs(e) < 2.0**-29)]
+    assert (e > 0).sum() > 100
+    assert (e < 0).sum() > 100
+    y = [
+        requantize(
+            [sign * 2**24],
+            x_scale=1.0,
+            w_scale=s,
+            y_scale=s * 2.0**25,
+            y_zero_point=0,
+            grid=INT8,
+            dialect="torch",
+            bias=[sign * s],
+        )[0]
+        for s in p
+        for sign in (1, -1)
+    ]
+    assert y == [sign * int(up) for up in e > 0 for sign in (1, -1)]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"dialect": "tflite"}, ValueError, "dialect='tflite'; expected one of"),
+        ({"acc": np.zeros(2)}, TypeError, r"acc\.dtype=float64; expected an integer dtype"),
+        ({"acc": np.array([2**31])}, ValueError, "acc reaches from 2147483648 to 2147483648"),
+        ({"x_scale": 0.0}, ValueError, "x_scale=0.0; expected a positive, finite scale"),
+        ({"y_scale": np.inf}, ValueError, "y_scale=inf"),
+        ({"x_scale": [1.0, 2.0]}, ValueError, r"x_scale\.shape=\(2,\); expected one number"),
+        ({"w_scale": [1.0, 2.0, 3.0]}, ValueError, r"w_scale\.shape=\(3,\).*acc\.shape\[-1:\]=\(2,\)"),
+        ({"w_scale": 1e-30, "x_scale": 1e-30}, ValueError, "not a positive, finite float32"),
+        ({"y_zero_point": 128}, ValueError, "y_zero_point=128; expected -128 to 127"),
+        ({"y_zero_point": 0.0}, TypeError, "y_zero_point=0.0; expected one integer"),
+        ({"bias": np.zeros(2, np.float32)}, ValueError, "bias with dialect='litert'"),
+    ],
+)
+def test_errors_name_what_came(change, error, message):
+    call = {"acc": np.zeros(2, np.int32), **HALF, "dialect": "litert", **change}
+    with pytest.raises(error, match=message):
+        requantize(call.pop("acc"), **call)
+
+
+@pytest.mark.parametrize("bias", [np.nan, np.inf, 1e6])
+def test_a_bias_that_int32_cannot_hold_is_refused(bias):
+    with pytest.raises(ValueError, match="expected a number that int32 can hold"):
+        quantize_bias([0.0, bias], x_scale=0.01, w_scale=0.01)

@@ -1,0 +1,88 @@
+"""Plausible wrong answers to the exercises of lesson 00, and what the verdict on each must say."""
+
+import numpy as np
+
+from quantlab.lab.checks.proof import wrong
+
+
+@wrong("00.1", says="you count weights, not bytes")
+def weights(n, n_bits):
+    return n
+
+
+@wrong("00.1", says="those are bits")
+def bits(n, n_bits):
+    return n * n_bits
+
+
+@wrong("00.1", says="two weights of 4 bits share one byte")
+def a_byte_each(n, n_bits):
+    return n * -(-n_bits // 8)
+
+
+@wrong("00.1", says="round up, or the last weight is cut off")
+def rounded_down(n, n_bits):
+    return n * n_bits // 8
+
+
+@wrong("00.1", says="nothing to store takes no bytes")
+def one_byte_too_many(n, n_bits):
+    return n * n_bits // 8 + (n * n_bits % 8 > 0 or n == 0)
+
+
+@wrong("00.1", says="a float; wanted is an int")
+def a_float(n, n_bits):
+    return float(np.ceil(n * n_bits / 8))
+
+
+@wrong("00.2", says="int8 ends at 127")
+def always_signed(n_bits, signed):
+    return np.dtype(f"int{next(w for w in (8, 16, 32, 64) if w >= n_bits)}")
+
+
+@wrong("00.2", says="data type 'int4' not understood")
+def no_int4(n_bits, signed):
+    return np.dtype(f"{'int' if signed else 'uint'}{n_bits}")
+
+
+@wrong("00.2", says="9 bits do not fit into 8")
+def rounded_width(n_bits, signed):
+    width = 8 * max(1, round(n_bits / 8))
+    return np.dtype(f"{'int' if signed else 'uint'}{width}")
+
+
+@wrong("00.2", says="8 bits fit into 8 bits")
+def strictly_more(n_bits, signed):
+    width = next(w for w in (8, 16, 32, 64) if w > n_bits)
+    return np.dtype(f"{'int' if signed else 'uint'}{width}")
+
+
+@wrong("00.2", says="you return the text 'int8'")
+def a_text(n_bits, signed):
+    return f"int{next(w for w in (8, 16, 32, 64) if w >= n_bits)}"
+
+
+@wrong("00.3", says="whatever its sign")
+def signed_difference(x, y):
+    return float(np.max(y.astype(np.float64) - x, initial=0.0))
+
+
+@wrong("00.3", says="the mean hides a bad value")
+def mean(x, y):
+    return float(np.abs(x.astype(np.float64) - y).mean()) if x.size else 0.0
+
+
+@wrong("00.3", says="3 - 5 wraps to 254")
+def wraps(x, y):
+    return float(np.abs(x - y).max(initial=0))
+
+
+@wrong("00.3", says="look at every element, whatever the shape")
+def first_row(x, y):
+    difference = np.abs(x.astype(np.float64) - y.astype(np.float64))
+    return float(difference[0].max(initial=0.0) if difference.ndim > 1 else difference.max(initial=0.0))
+
+
+@wrong("00.3", says="zero-size array")
+def empty_forgotten(x, y):
+    return float(np.abs(x.astype(np.float64) - y.astype(np.float64)).max())
