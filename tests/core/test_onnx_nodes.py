@@ -3,9 +3,9 @@
 import numpy as np
 import onnx
 import pytest
-from onnx_cases import cases
 
 from quantlab import Grid, QParams, choose_qparams, dequantize, formats, quantize
+from tests.onnx_cases import cases
 
 FLOATS = {fmt.name: fmt for fmt in vars(formats).values() if isinstance(fmt, formats.FloatFormat)}
 
