@@ -22,6 +22,99 @@ KERNELS = {
 }
 
 
+class ModelWriter:
+    """Collects the tensors of a model of one operator, then writes the file.
+
+    Examples
+    --------
+    >>> from ai_edge_litert.schema_py_generated import BuiltinOperator
+    >>> writer = ModelWriter()
+    >>> x = writer.tensor((1, 3), np.float32)
+    >>> y = writer.tensor((1, 3), np.int8, scale=0.5, zero_point=1)
+    >>> model = writer.finish("QUANTIZE", inputs=[x], outputs=[y])
+    >>> run(model, np.array([[0.0, 1.0, -1.0]], np.float32), kernels="litert")
+    array([[ 1,  3, -1]], dtype=int8)
+    """
+
+    def __init__(self):
+        from ai_edge_litert import schema_py_generated
+
+        self._schema = schema_py_generated
+        self._tensors = []
+        self._buffers = [self._schema.BufferT()]  # buffer 0 is the empty one, by convention
+        self._constants = set()
+
+    def tensor(
+        self,
+        shape: tuple[int, ...],
+        dtype: Any,
+        *,
+        scale: Any = None,
+        zero_point: Any = None,
+        axis: int = 0,
+        data: np.ndarray | None = None,
+    ) -> int:
+        """Add a tensor and return its index; with ``data`` it is a constant, without ``scale`` it is not quantized."""
+        buffer, quantization = 0, None
+        if data is not None:
+            buffer = len(self._buffers)
+            raw = np.ascontiguousarray(data, dtype).tobytes()
+            self._buffers.append(self._schema.BufferT(data=np.frombuffer(raw, np.uint8)))
+            self._constants.add(len(self._tensors))
+        if scale is not None:
+            scale = np.atleast_1d(np.asarray(scale, np.float32))
+            zero_point = np.broadcast_to(np.asarray(zero_point, np.int64), scale.shape)
+            quantization = self._schema.QuantizationParametersT(
+                scale=scale.tolist(), zeroPoint=zero_point.tolist(), quantizedDimension=axis
+            )
+        self._tensors.append(
+            self._schema.TensorT(
+                shape=list(shape),
+                type=getattr(self._schema.TensorType, np.dtype(dtype).name.upper()),
+                buffer=buffer,
+                name=f"t{len(self._tensors)}".encode(),
+                quantization=quantization,
+            )
+        )
+        return len(self._tensors) - 1
+
+    def finish(
+        self, operator: str, *, inputs: list[int], outputs: list[int], version: int = 1, **options: Any
+    ) -> bytes:
+        """Return the file: one operator, named as in the schema, over tensors given by index.
+
+        Inputs that are no constants are the model's inputs. ``options`` are fields of the operator's options table;
+        an activation is given as None, "relu" or "relu6".
+        """
+        import flatbuffers
+
+        schema = self._schema
+        if "activation" in options:
+            name = {None: "NONE", "relu": "RELU", "relu6": "RELU6"}[options.pop("activation")]
+            options["fusedActivationFunction"] = getattr(schema.ActivationFunctionType, name)
+        code = getattr(schema.BuiltinOperator, operator)
+        table = "".join(word if word[0].isdigit() else word.capitalize() for word in operator.split("_")) + "Options"
+        graph = schema.SubGraphT(
+            tensors=self._tensors,
+            inputs=[index for index in inputs if index not in self._constants],
+            outputs=outputs,
+            operators=[
+                schema.OperatorT(
+                    inputs=inputs,
+                    outputs=outputs,
+                    builtinOptionsType=getattr(schema.BuiltinOptions, table),
+                    builtinOptions=getattr(schema, f"{table}T")(**options),
+                )
+            ],
+            name=b"main",
+        )
+        opcode = schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=version)
+        model = schema.ModelT(version=3, operatorCodes=[opcode], subgraphs=[graph], buffers=self._buffers)
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+        return bytes(builder.Output())
+
+
 def fully_connected_model(
     w_q: np.ndarray,
     bias_q: np.ndarray,
@@ -46,8 +139,8 @@ def fully_connected_model(
         One scale, or one an output (``axis=0``); zero points 0.
     activation : {None, "relu", "relu6"}
 
-    Example
-    -------
+    Examples
+    --------
     >>> from quantlab import Grid
     >>> qp = QParams(scale=0.5, zero_point=0, grid=Grid(n_bits=8))
     >>> w_q, bias_q = np.array([[1, 2]], np.int8), np.array([3], np.int32)
@@ -55,60 +148,13 @@ def fully_connected_model(
     >>> model[4:8], run(model, np.array([[10, 20]], np.int8), kernels="litert")
     (b'TFL3', array([[26]], dtype=int8))
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    activations = {None: "NONE", "relu": "RELU", "relu6": "RELU6"}
+    writer = ModelWriter()
     n_out, n_in = w_q.shape
-    bias_qp = (x_qp.scale * w_qp.scale, np.zeros_like(w_qp.zero_point))
-    tensors, buffers = [], [schema.BufferT()]  # buffer 0 is the empty one, by convention
-
-    def tensor(shape: tuple[int, ...], dtype: str, scale: Any, zero_point: Any, data: Any = None) -> None:
-        if data is not None:
-            raw = np.ascontiguousarray(data, dtype.lower()).tobytes()
-            buffers.append(schema.BufferT(data=np.frombuffer(raw, np.uint8)))
-        quantization = schema.QuantizationParametersT(
-            scale=np.atleast_1d(scale).tolist(), zeroPoint=np.atleast_1d(zero_point).tolist(), quantizedDimension=0
-        )
-        tensors.append(
-            schema.TensorT(
-                shape=list(shape),
-                type=getattr(schema.TensorType, dtype),
-                buffer=0 if data is None else len(buffers) - 1,
-                name=f"t{len(tensors)}".encode(),
-                quantization=quantization,
-            )
-        )
-
-    tensor((n_samples, n_in), "INT8", x_qp.scale, x_qp.zero_point)
-    tensor(w_q.shape, "INT8", w_qp.scale, w_qp.zero_point, w_q)
-    tensor((n_out,), "INT32", *bias_qp, bias_q)
-    tensor((n_samples, n_out), "INT8", y_qp.scale, y_qp.zero_point)
-    options = schema.FullyConnectedOptionsT(
-        fusedActivationFunction=getattr(schema.ActivationFunctionType, activations[activation])
-    )
-    operator = schema.OperatorT(
-        inputs=[0, 1, 2],
-        outputs=[3],
-        builtinOptionsType=schema.BuiltinOptions.FullyConnectedOptions,
-        builtinOptions=options,
-    )
-    code = schema.BuiltinOperator.FULLY_CONNECTED
-    return _file(
-        schema.ModelT(
-            version=3,
-            operatorCodes=[schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code, version=4)],
-            subgraphs=[schema.SubGraphT(tensors=tensors, inputs=[0], outputs=[3], operators=[operator], name=b"main")],
-            buffers=buffers,
-        )
-    )
-
-
-def _file(model: Any) -> bytes:
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    x = writer.tensor((n_samples, n_in), np.int8, scale=x_qp.scale, zero_point=x_qp.zero_point)
+    w = writer.tensor(w_q.shape, np.int8, scale=w_qp.scale, zero_point=w_qp.zero_point, data=w_q)
+    bias = writer.tensor((n_out,), np.int32, scale=x_qp.scale * w_qp.scale, zero_point=0, data=bias_q)
+    y = writer.tensor((n_samples, n_out), np.int8, scale=y_qp.scale, zero_point=y_qp.zero_point)
+    return writer.finish("FULLY_CONNECTED", inputs=[x, w, bias], outputs=[y], version=4, activation=activation)
 
 
 def run(model: bytes, x: np.ndarray, *, kernels: str) -> np.ndarray:

@@ -120,7 +120,9 @@ class QATLinear(Linear):
     """A linear layer that computes with quantized weights, and with quantized inputs if asked.
 
     ``params["W"]`` stays float32: it collects steps much smaller than a mark, and is quantized anew in every forward
-    pass, symmetric, one scale an output, from its largest magnitude. The scale counts as a constant in the gradient.
+    pass, symmetric, one scale an output, from its largest magnitude. The scale counts as a constant in the gradient. On
+    a full grid (-128 to 127) a largest weight that is positive rounds to one mark beyond the grid and is clipped, which
+    stops its gradient; on a narrow one nothing is clipped.
 
     Parameters
     ----------
@@ -140,7 +142,7 @@ class QATLinear(Linear):
 
     Examples
     --------
-    Weights of 2 bits: -2, -1, 0 or 1 steps.
+    Weights of 2 bits, -2, -1, 0 or 1 steps: 1.5 is clipped, 0.6 and -0.4 are rounded.
 
     >>> layer = QATLinear(3, 1, w_grid=Grid(n_bits=2), x_grid=None, rule="ste", rng=np.random.default_rng(0))
     >>> layer.params["W"][:] = [[1.5, 0.6, -0.4]]
@@ -148,7 +150,7 @@ class QATLinear(Linear):
     array([1., 1., 0.], dtype=float32)
     >>> _ = layer.backward(np.ones((3, 1), dtype=np.float32))
     >>> layer.grads["W"]
-    array([[1., 1., 1.]], dtype=float32)
+    array([[0., 1., 1.]], dtype=float32)
     """
 
     def __init__(

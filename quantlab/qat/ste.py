@@ -179,7 +179,8 @@ def fake_quantize_learnable_backward(
     Returns
     -------
     dx, d_scale, d_zero_point : ndarray of float32
-        In the shapes of ``x``, of the scales and of the scales again. The sums are taken in float64.
+        In the shapes of ``x``, of the scales and of the scales again. The sums are taken in float64. Infinities count
+        as outside, each on its side.
 
     Raises
     ------
@@ -188,8 +189,9 @@ def fake_quantize_learnable_backward(
 
     Notes
     -----
-    What counts as inside is ``rint(fma(x, f32(1/s), z))`` on the grid, with one rounding before rint, as in torch's
-    CPU kernels. At a few ties that is another integer than the forward pass took, which adds z after rounding.
+    As torch's CPU kernels, which fuse multiplications and additions: ``q = rint(fma(x, f32(1/s), z))`` says what is
+    inside, and ``x_hat - x`` is ``fma(clip(q) - z, s, -x)``. At a few ties this q is another integer than the forward
+    pass took, which adds z after rounding.
     torch's per-tensor kernel has one slip more: on the way back it rounds the zero point by cutting ``z + 0.5``
     towards zero, so that a learned zero point of -3 counts as -2. Its per-channel kernel does not, nor does this one.
 
@@ -211,11 +213,13 @@ def fake_quantize_learnable_backward(
     qp = _rounded(scale, zero_point, grid=grid, axis=axis)
     s, z = broadcast_qparams(qp, x.shape)
     inv = np.float32(1) / s
+    # Two steps beyond the grid is as far out as infinity, and fma wants finite numbers.
+    x = np.clip(x, (grid.quant_min - z - 2) * s, (grid.quant_max - z + 2) * s)
     q = np.rint(fma(x, inv, z))
     inside = (q >= grid.quant_min) & (q <= grid.quant_max)
     steps = np.clip(q, grid.quant_min, grid.quant_max) - z
     factor = np.float32(grad_factor)
-    d_scale = np.where(inside, dy * (steps * s - x) * inv, dy * steps) * factor
+    d_scale = np.where(inside, dy * fma(steps, s, -x) * inv, dy * steps) * factor
     d_zero_point = np.where(inside, np.float32(0), -dy * s) * factor
     sums = (
         np.asarray(reduce_groups(d, lambda v, axis: v.sum(axis=axis, dtype=np.float64), axis=axis), np.float32)[()]

@@ -6,6 +6,7 @@ import pytest
 from quantlab.core.affine import quantize
 from quantlab.core.grid import Grid, round_half_away
 from quantlab.core.qparams import QParams
+from quantlab.lab.litert import KERNELS, run
 from tests.integer import litert_models as litert
 
 # ruy's kernel rounds as XNNPACK does, eight values at a time; the rest of a tensor goes through another loop, below.
@@ -28,14 +29,14 @@ def quantizers(rng, n_trials, grid):
 
 
 @pytest.mark.parametrize("grid", [Grid(n_bits=8), Grid(n_bits=8, signed=False), Grid(n_bits=16)], ids=repr)
-@pytest.mark.parametrize("kernels", litert.KERNELS)
+@pytest.mark.parametrize("kernels", KERNELS)
 def test_quantize_equals_litert(kernels, grid):
     rng = np.random.default_rng(11)
     n_wrong = dict.fromkeys(("torch", "onnx", "litert_reference"), 0)
     for qp in quantizers(rng, 20, grid):
         x = ties_and_neighbours(rng, 8000, qp.scale)
         model = litert.quantize_model(len(x), grid.dtype, scale=qp.scale, zero_point=qp.zero_point)
-        theirs = litert.run(model, x[None], kernels=kernels)[0]
+        theirs = run(model, x[None], kernels=kernels)[0]
         assert (quantize(x, qp, dialect=DIALECTS[kernels]) == theirs).all()
         for dialect in n_wrong:
             n_wrong[dialect] += np.count_nonzero(quantize(x, qp, dialect=dialect) != theirs)
@@ -51,7 +52,7 @@ def test_the_last_values_of_a_tensor_take_another_road_in_ruy():
     for qp in quantizers(rng, 500, Grid(n_bits=8)):
         x = ties_and_neighbours(rng, 15, qp.scale)
         model = litert.quantize_model(15, np.int8, scale=qp.scale, zero_point=qp.zero_point)
-        theirs = litert.run(model, x[None], kernels="litert_ruy")[0]
+        theirs = run(model, x[None], kernels="litert_ruy")[0]
         q = quantize(x, qp, dialect="litert")
         assert (q[:8] == theirs[:8]).all()
         steps = round_half_away(x[8:].astype(np.float64) / np.float64(qp.scale)) + qp.zero_point

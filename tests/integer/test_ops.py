@@ -14,6 +14,7 @@ from quantlab.core.qparams import QParams, choose_qparams
 from quantlab.integer.matmul import int_matmul_zero_point
 from quantlab.integer.ops import fully_connected, matmul
 from quantlab.integer.requantize import DIALECTS, bias_scale, quantize_bias, requantize
+from quantlab.lab.litert import KERNELS, run
 from tests.integer import litert_models as litert
 from tests.onnx_cases import cases
 
@@ -78,7 +79,7 @@ def litert_outputs(layer, activation):
         y_qp=(y_qp.scale, y_qp.zero_point),
         activation=activation,
     )
-    return {kernels: litert.run(model, layer.x_q, kernels=kernels) for kernels in litert.KERNELS}
+    return {kernels: run(model, layer.x_q, kernels=kernels) for kernels in KERNELS}
 
 
 SHAPES = [(1, 16, 500), (4, 64, 101), (33, 7, 3), (5, 1, 64), (2, 300, 250)]
@@ -89,12 +90,12 @@ SHAPES = [(1, 16, 500), (4, 64, 101), (33, 7, 3), (5, 1, 64), (2, 300, 250)]
 def test_fully_connected_equals_litert_in_three_kernel_sets(where, per_channel):
     # 6 runs of 50 layers, 18,000 outputs in each of 3 kernel sets: 328,000 in all.
     rng = np.random.default_rng(17)
-    wrong = {(dialect, kernels): 0 for dialect in litert.KERNELS for kernels in litert.KERNELS}
+    wrong = {(dialect, kernels): 0 for dialect in KERNELS for kernels in KERNELS}
     n_outputs = 0
     for trial in range(50):
         layer = random_layer(rng, SHAPES[trial % len(SHAPES)], per_channel=per_channel, where=where)
         activation = (None, "relu", "relu6", None)[trial % 4]
-        ours = {d: fully_connected(*layer[:3], **layer.qps, dialect=d, activation=activation) for d in litert.KERNELS}
+        ours = {d: fully_connected(*layer[:3], **layer.qps, dialect=d, activation=activation) for d in KERNELS}
         for kernels, theirs in litert_outputs(layer, activation).items():
             n_outputs += theirs.size
             for dialect, y in ours.items():
@@ -112,7 +113,7 @@ def test_1x1_convolutions_equal_litert(where, per_channel):
     # What requantize says of convolutions: gemmlowp in the reference kernels, float64 multipliers in ruy's.
     rng = np.random.default_rng(23)
     dialect_of = {"litert": "litert", "litert_ruy": "litert_ruy", "litert_reference": "litert_reference_conv"}
-    wrong = {(dialect, kernels): 0 for dialect in DIALECTS for kernels in litert.KERNELS}
+    wrong = {(dialect, kernels): 0 for dialect in DIALECTS for kernels in KERNELS}
     for _ in range(20):
         layer = random_layer(rng, (4, 16, 504), per_channel=per_channel, where=where)
         x_qp, w_qp, y_qp = layer.qps.values()
@@ -128,11 +129,11 @@ def test_1x1_convolutions_equal_litert(where, per_channel):
         )
         scales = {"x_scale": x_qp.scale, "w_scale": w_scale, "y_scale": y_qp.scale}
         ours = {d: requantize(acc, **scales, y_zero_point=y_qp.zero_point, grid=y_qp.grid, dialect=d) for d in DIALECTS}
-        for kernels in litert.KERNELS:
-            theirs = litert.run(model, layer.x_q[None, None], kernels=kernels)[0, 0]
+        for kernels in KERNELS:
+            theirs = run(model, layer.x_q[None, None], kernels=kernels)[0, 0]
             for dialect, y in ours.items():
                 wrong[dialect, kernels] += np.count_nonzero(y != theirs)
-    assert {kernels: wrong[dialect_of[kernels], kernels] for kernels in litert.KERNELS} == dict.fromkeys(dialect_of, 0)
+    assert {kernels: wrong[dialect_of[kernels], kernels] for kernels in KERNELS} == dict.fromkeys(dialect_of, 0)
     assert wrong["litert_reference", "litert_reference"] > 100
     assert wrong["litert_ruy", "litert_reference"] > 100
 
