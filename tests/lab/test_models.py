@@ -136,8 +136,9 @@ class TestMiniLM:
         for name, want in oracle.items():
             assert found[name].dtype == np.float32
             assert found[name].shape == want.shape
-            # Two float32 evaluations in a different order: 1e-4 is 200 units in the last place of the largest value.
-            assert np.abs(found[name] - want).max() < 1e-4, name
+            # float32 in another order of sums. A unit in the last place of the largest value (10.5) is 1e-6; each of
+            # 14 layer normalizations and residual sums may lose one.
+            assert np.abs(found[name] - want).max() < 1.5e-5, name
 
     def test_tokens_come_from_the_vocabulary(self):
         words = models.model_file("minilm").with_name("vocab.txt").read_text("utf-8").splitlines()

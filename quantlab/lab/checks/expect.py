@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from quantlab.lab.checks.attempt import Incorrect
 from quantlab.lab.checks.describe import describe
-from quantlab.lab.checks.engine import Incorrect
 
 
 def expect(condition: Any, hint: str) -> None:
@@ -55,7 +55,7 @@ def expect_equal(got: Any, want: Any, *, when: str, hint: str = "") -> None:
 
     >>> expect_equal(np.int8([1, 2]), np.int8([1, 3]), when="with x=[1, 3]", hint="the grid rounds")
     Traceback (most recent call last):
-    quantlab.lab.checks.engine.Incorrect: with x=[1, 3] element 1 is 2, expected 3: the grid rounds
+    quantlab.lab.checks.attempt.Incorrect: with x=[1, 3] element 1 is 2, expected 3: the grid rounds
     """
     _compare(got, want, 0.0, when, hint)
 

@@ -98,3 +98,34 @@ def check_max_abs_error(answer, say):
     got = answer(np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32))
     expect_close(got, 0.0, atol=0, when="with two empty arrays", hint="nothing differs, so the error is 0.0")
     say("test the maximum, not the mean: you will need this habit in lesson 03")
+
+
+@exercise(
+    "00.4",
+    title="Quantize the cat",
+    difficulty=2,
+    minutes=8,
+    hints=(
+        "2**n_bits values have 2**n_bits - 1 steps between them.",
+        "Divide by the step (in floating point), round, multiply by the step.",
+        "step = 255 / (2**n_bits - 1), then np.rint(np.rint(pixels / step) * step).astype(np.uint8)",
+    ),
+)
+def check_keep_bits(answer, say):
+    """``keep_bits(pixels, n_bits)``: the nearest of 2**n_bits evenly spaced values from 0 to 255."""
+    for pixels, n_bits, hint in [
+        ([0, 255], 1, "black and white are allowed at every number of bits and stay as they are"),
+        ([100], 1, "two values, 0 and 255, have one step between them, not two"),
+        ([200], 1, "200 is nearer to 255 than to 0: round to the nearest step, do not cut off"),
+        ([200], 2, "in uint8, 200 * 3 wraps to 88: divide by the step, or convert before you multiply"),
+        ([73], 3, "two steps are 72.86, which is 73: astype cuts off, np.rint rounds"),
+        ([[17, 34], [51, 68]], 4, "these four are whole steps of 17, and the shape stays"),
+    ]:
+        x = np.array(pixels, dtype=np.uint8)
+        allowed = np.linspace(0, 255, 2**n_bits)
+        nearest = np.abs(allowed - x[..., None].astype(np.float64)).argmin(axis=-1)
+        want = np.rint(allowed[nearest]).astype(np.uint8)
+        expect_equal(answer(x, n_bits), want, when=f"with pixels={pixels}, n_bits={n_bits}", hint=hint)
+    everything = np.arange(256, dtype=np.uint8)
+    expect_equal(answer(everything, 8), everything, when="with all 256 values, n_bits=8", hint="8 bits change nothing")
+    say("you wrote a quantizer: lesson 03 gives it a scale and a zero point")

@@ -21,11 +21,13 @@ MIN_WRONG = 3
 class WrongAnswer:
     """One plausible mistake, and words that the verdict on it must hold."""
 
+    name: str
     answer: Any
     says: str
 
 
-_WRONG: dict[str, list[WrongAnswer]] = {}
+# By exercise, then by name and words: a module of wrong answers that is loaded twice registers them once.
+_WRONG: dict[str, dict[tuple[str, str], WrongAnswer]] = {}
 
 
 def wrong(number: str, *, says: str) -> Callable:
@@ -43,7 +45,8 @@ def wrong(number: str, *, says: str) -> Callable:
     """
 
     def register(answer: Any) -> Any:
-        _WRONG.setdefault(number, []).append(WrongAnswer(answer, says))
+        name = getattr(answer, "__name__", repr(answer))
+        _WRONG.setdefault(number, {})[name, says] = WrongAnswer(name, answer, says)
         return answer
 
     return register
@@ -51,7 +54,7 @@ def wrong(number: str, *, says: str) -> Callable:
 
 def wrong_answers(number: str) -> tuple[WrongAnswer, ...]:
     """Return the registered wrong answers of an exercise."""
-    return tuple(_WRONG.get(number, ()))
+    return tuple(_WRONG.get(number, {}).values())
 
 
 def answer_from_source(text: str, number: str, *, blank: bool = False) -> Any:
@@ -102,13 +105,12 @@ def prove_wrong(number: str) -> list[str]:
     if len(answers) < MIN_WRONG:
         faults.append(f"{len(answers)} wrong answers are registered; at least {MIN_WRONG} are needed")
     for w in answers:
-        name = getattr(w.answer, "__name__", repr(w.answer))
         verdict = judge(number, w.answer)
         if verdict.status != "incorrect":
-            faults.append(f"the wrong answer {name} is judged '{verdict}'")
+            faults.append(f"the wrong answer {w.name} is judged '{verdict}'")
         elif w.says not in verdict.message:
-            faults.append(f"the verdict on {name} does not say {w.says!r}: '{verdict}'")
+            faults.append(f"the verdict on {w.name} does not say {w.says!r}: '{verdict}'")
         if w.says in seen:
-            faults.append(f"{name} and {seen[w.says]} get the same hint {w.says!r}")
-        seen[w.says] = name
+            faults.append(f"{w.name} and {seen[w.says]} get the same hint {w.says!r}")
+        seen[w.says] = w.name
     return faults

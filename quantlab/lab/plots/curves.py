@@ -5,20 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from quantlab.lab.plots.figure import (
-    BLACK,
-    GREY,
-    canvas,
-    colour,
-    label_ends,
-    log_axis,
-    mark_notes,
-    name_corner,
-    short,
-    show,
-    styled,
-    vertical_marks,
-)
+from quantlab.lab.plots.figure import BLACK, GREY, canvas, colour, short, show, styled
+from quantlab.lab.plots.labels import label_ends, log_axis, mark_notes, name_corner, vertical_marks
 
 
 @styled
@@ -73,9 +61,9 @@ def lines(
         ends[name], colours[name] = (float(at[last]), float(y[last])), colour(i)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     if logx:
-        log_axis(ax.xaxis)
+        log_axis(ax, "x")
     if logy:
-        log_axis(ax.yaxis)
+        log_axis(ax, "y")
     vertical_marks(ax, marks)
     if len(series) > 1:
         label_ends(ax, ends, colours)
@@ -175,8 +163,8 @@ def roofline(
         ax.plot([x], [y], "o", color=BLACK, markersize=7)
         ax.annotate(name, (x, y), xytext=(8, -4), textcoords="offset points", va="top")
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    log_axis(ax.xaxis)
-    log_axis(ax.yaxis)
+    log_axis(ax, "x")
+    log_axis(ax, "y")
     middle = np.sqrt(low * min(peaks.values()) / bandwidth)  # of the slope, on a logarithmic axis
     slope = {"xytext": (-6, 4), "textcoords": "offset points", "ha": "right", "va": "bottom"}
     ax.annotate(f"memory: {short(bandwidth)} GB/s", (middle, middle * bandwidth), **slope)

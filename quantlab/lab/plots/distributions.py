@@ -6,19 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from quantlab.lab.plots.figure import (
-    BLACK,
-    BLUE,
-    ORANGE,
-    canvas,
-    colour,
-    mark_notes,
-    name_corner,
-    short,
-    show,
-    styled,
-    vertical_marks,
-)
+from quantlab.lab.plots.figure import BLACK, BLUE, ORANGE, canvas, colour, short, show, styled
+from quantlab.lab.plots.labels import mark_notes, name_corner, vertical_marks
 
 
 @styled

@@ -6,15 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from quantlab.lab.plots.figure import (
-    BLACK,
-    BLUE,
-    ORANGE,
-    canvas,
-    short,
-    show,
-    styled,
-)
+from quantlab.lab.plots.figure import BLACK, BLUE, ORANGE, canvas, short, show, styled
 
 
 @styled

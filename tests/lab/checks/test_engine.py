@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from quantlab.core.grid import Grid
-from quantlab.lab.checks import engine
-from quantlab.lab.checks.engine import Incorrect, attempt, exercise, exercises, find, judge, lessons
+from quantlab.lab.checks import Incorrect, attempt, engine, exercise
+from quantlab.lab.checks.engine import exercises, find, judge, lessons
 
 
 @pytest.fixture(autouse=True)

@@ -108,12 +108,16 @@ class TestTheProofItself:
 
     def test_too_few_wrong_answers(self):
         self.register(self.good)
-        proof._WRONG["98.1"].pop()
+        proof._WRONG["98.1"].popitem()
         assert prove("98.1", SOURCE) == ["2 wrong answers are registered; at least 3 are needed"]
 
     def test_one_hint_for_two_mistakes(self):
         self.register(self.good)
-        wrong("98.1", says="twice")(lambda x: 6)
+
+        @wrong("98.1", says="twice")
+        def six(x):
+            return 6
+
         assert ["get the same hint 'twice'" in fault for fault in prove("98.1", SOURCE)] == [True]
         assert len(wrong_answers("98.1")) == 4
 

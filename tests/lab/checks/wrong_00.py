@@ -86,3 +86,44 @@ def first_row(x, y):
 @wrong("00.3", says="zero-size array")
 def empty_forgotten(x, y):
     return float(np.abs(x.astype(np.float64) - y.astype(np.float64)).max())
+
+
+@wrong("00.4", says="black and white are allowed at every number of bits")
+def shifted_out(pixels, n_bits):
+    return pixels >> (8 - n_bits) << (8 - n_bits)
+
+
+@wrong("00.4", says="one step between them, not two")
+def as_many_steps_as_values(pixels, n_bits):
+    step = 255 / 2**n_bits
+    return np.rint(np.rint(pixels / step) * step).astype(np.uint8)
+
+
+@wrong("00.4", says="round to the nearest step, do not cut off")
+def floored(pixels, n_bits):
+    step = 255 / (2**n_bits - 1)
+    return np.rint(np.floor(pixels / step) * step).astype(np.uint8)
+
+
+@wrong("00.4", says="200 * 3 wraps to 88")
+def wrapped(pixels, n_bits):
+    n_steps = 2**n_bits - 1
+    return np.rint(np.rint(pixels * n_steps / 255) * 255 / n_steps).astype(np.uint8)
+
+
+@wrong("00.4", says="astype cuts off")
+def cut_off(pixels, n_bits):
+    step = 255 / (2**n_bits - 1)
+    return (np.rint(pixels / step) * step).astype(np.uint8)
+
+
+@wrong("00.4", says="has dtype float64; wanted is uint8")
+def floats(pixels, n_bits):
+    step = 255 / (2**n_bits - 1)
+    return np.rint(np.rint(pixels / step) * step)
+
+
+@wrong("00.4", says="your result has shape (4,)")
+def flattened(pixels, n_bits):
+    step = 255 / (2**n_bits - 1)
+    return np.rint(np.rint(pixels.ravel() / step) * step).astype(np.uint8)
