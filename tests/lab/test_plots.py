@@ -144,13 +144,18 @@ def test_the_text_matches_the_data(name, series):
 
 
 def test_the_rest_of_the_text():
-    assert picture("bars").text.splitlines()[1:] == ["  float32: 18.6", "  int8: 4.7 (4.2 to 5.1)"]
+    assert picture("bars").text.splitlines()[1:] == [
+        "  bars: n 2, min 4.7, max 18.6, mean 11.7",
+        "  float32: 18.6",
+        "  int8: 4.7 (4.2 to 5.1)",
+    ]
     assert "  fp4: n 4, min 0, max 1, mean 0.5, not finite 1" in picture("number_line").text
     assert "  mark clip: 2" in picture("histogram").text
     widths = WEIGHTS.max(axis=1) - WEIGHTS.min(axis=1)
     line = f"  width: median {np.median(widths):.3g}, largest {widths.max():.3g} at channel {widths.argmax()}"
     assert line in picture("channel_ranges").text
     assert picture("roofline").text.splitlines()[1:] == [
+        "  measured: n 1, min 8, max 8, mean 8",
         "  slope: 20 GB/s",
         "  roof float32: 100 G/s",
         "  roof int8: 400 G/s",

@@ -148,12 +148,13 @@ def roofline(
     >>> roofline({"matrix-vector": (0.5, 8.0)}, bandwidth=20, peaks={"float32": 100}, title="Memory-bound",
     ...          alt="One point under the slope.")
     One point under the slope.
+      measured: n 1, min 8, max 8, mean 8
       slope: 20 GB/s
       roof float32: 100 G/s
       matrix-vector: 0.5 operations per byte, 8 G/s
     """
     fig, ax = canvas(height=3.8)
-    low = min([x for x, _ in points.values()] + [min(peaks.values()) / bandwidth]) / 4
+    low = min([x for x, _ in points.values()] + [min(peaks.values()) / bandwidth]) / 10
     high = max([x for x, _ in points.values()] + [max(peaks.values()) / bandwidth]) * 8
     intensity = np.geomspace(low, high, 200)
     for i, (name, peak) in enumerate(peaks.items()):
@@ -170,4 +171,5 @@ def roofline(
     ax.annotate(f"memory: {short(bandwidth)} GB/s", (middle, middle * bandwidth), **slope)
     notes = tuple(f"{name}: {short(x)} operations per byte, {short(y)} G/s" for name, (x, y) in points.items())
     roofs = tuple(f"roof {name}: {short(peak)} G/s" for name, peak in peaks.items())
-    show(fig, alt=alt, series={}, notes=(f"slope: {short(bandwidth)} GB/s", *roofs, *notes))
+    measured = [y for _, y in points.values()]
+    show(fig, alt=alt, series={"measured": measured}, notes=(f"slope: {short(bandwidth)} GB/s", *roofs, *notes))

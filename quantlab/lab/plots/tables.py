@@ -32,6 +32,7 @@ def bars(
     -------
     >>> bars({"float32": 18.6, "int8": 4.65}, title="Size", alt="Two bars: 18.6 and 4.65.", xlabel="MB")
     Two bars: 18.6 and 4.65.
+      bars: n 2, min 4.65, max 18.6, mean 11.6
       float32: 18.6
       int8: 4.65
     """
@@ -53,7 +54,8 @@ def bars(
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     ax.set(title=title, xlabel=xlabel)
-    show(fig, alt=alt, series={}, notes=tuple(_bar_note(name, *row) for name, row in rows.items()))
+    notes = tuple(_bar_note(name, *row) for name, row in rows.items())
+    show(fig, alt=alt, series={"bars": [value for value, _, _ in rows.values()]}, notes=notes)
 
 
 def _bar_note(name: str, value: float, low: float, high: float) -> str:
