@@ -213,7 +213,7 @@ class TestStudentsCode:
 class TestRegistry:
     def test_lessons_and_their_exercises(self):
         assert lessons()[0] == "00"
-        assert list(exercises("00")) == ["00.1", "00.2", "00.3"]
+        assert list(exercises("00")) == ["00.1", "00.2", "00.3", "00.4"]
         assert exercises("97") == {}
 
     @pytest.mark.parametrize("number", ["00.9", "97.1", "1", "", 3.2, "../00.1"])
@@ -222,7 +222,7 @@ class TestRegistry:
             find(number)
 
     def test_the_exercises_of_the_lesson_are_listed(self):
-        with pytest.raises(ValueError, match=r"this lesson has 00\.1, 00\.2, 00\.3"):
+        with pytest.raises(ValueError, match=r"this lesson has 00\.1, 00\.2, 00\.3, 00\.4"):
             find("00.9")
 
 
