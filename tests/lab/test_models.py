@@ -106,6 +106,17 @@ class TestEfficientNet:
             models.efficientnet_activations(cats, layers=["_fc", "_swish"])
         with pytest.raises(ValueError, match="side='both'; choose 'input' or 'output'"):
             models.efficientnet_activations(cats, layers=["_fc"], side="both")
+        with pytest.raises(ValueError, match="compute='float16'; choose 'float32' or 'float64'"):
+            models.efficientnet_activations(cats, layers=["_fc"], compute="float16")
+
+    def test_float64_is_float32_without_its_rounding(self, cats):
+        single, double = (
+            models.efficientnet_activations(cats[:1], layers=["_fc"], compute=precision)["_fc"]
+            for precision in ("float32", "float64")
+        )
+        assert double.dtype == np.float32
+        # 60 layers, each off by some 2**-24 of its largest value: far below 1e-3, and hardly 0.
+        assert 0 < np.abs(single - double).max() < 1e-3
 
 
 @pytest.fixture(scope="module")

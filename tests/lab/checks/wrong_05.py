@@ -128,9 +128,9 @@ def upper_side_only(x, T, n_bits):
     return (2 * T / (2**n_bits - 1)) ** 2 / 12, float(np.mean(np.maximum(x - T, 0) ** 2))
 
 
-def _x_hat(x, T, quant_max, *, codes=np.rint):
+def _x_hat(x, T, quant_max):
     s = T / quant_max
-    return np.clip(codes(x.astype(np.float64) / s), -quant_max, quant_max) * s
+    return np.clip(np.rint(x.astype(np.float64) / s), -quant_max, quant_max) * s
 
 
 def _best(x, quant_max, candidates, error):
@@ -156,12 +156,6 @@ def largest_error(x, quant_max, candidates):
 def last_of_equal(x, quant_max, candidates):
     errors = [np.mean((x - _x_hat(x, T, quant_max)) ** 2) for T in candidates]
     return [T for T, error in zip(candidates, errors, strict=True) if error == min(errors)][-1]
-
-
-@wrong("05.4", says="goes to the even mark 0")
-def half_up(x, quant_max, candidates):
-    codes = {"codes": lambda steps: np.floor(steps + 0.5)}
-    return _best(x, quant_max, candidates, lambda x, T, m: np.mean((x - _x_hat(x, T, m, **codes)) ** 2))
 
 
 @wrong("05.4", says="the step depends on T")
