@@ -61,6 +61,7 @@ def explore(draw: Callable[..., None], **controls: Any) -> None:
     ...     plots.bars({"n": n}, title="A number", alt=f"One bar: {n}.", xlabel="n")
     >>> explore(draw, n=(2, 8))
     One bar: 2.
+      bars: n 1, min 2, max 2, mean 2
       n: 2
     controls: n from 2 to 8 (run this cell to move them)
     """

@@ -45,7 +45,7 @@ def quantize_in_training(
     Raises
     ------
     ValueError
-        If the rule is unknown, "noise" comes without ``rng``, shapes do not fit, or ``x`` holds NaN.
+        If the rule is unknown, "noise" comes without ``rng``, or shapes do not fit. NaN in ``x`` stays NaN.
 
     Examples
     --------

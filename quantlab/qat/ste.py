@@ -140,7 +140,7 @@ def fake_quantize_learnable(
     ------
     ValueError
         If a scale is not positive (a learned one may step below 0: lower its learning rate, or learn its logarithm),
-        ``x`` holds NaN, or the shapes do not fit.
+        or the shapes do not fit. NaN in ``x`` stays NaN.
 
     Examples
     --------

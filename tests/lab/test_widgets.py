@@ -21,7 +21,7 @@ CELLS = [
 n_bits = widgets.slider(2, 8, start=4)
 widgets.explore(draw, n_bits=n_bits, clip=(0.5, 4.0, 0.5), kind=["a", "b"], fill=True)""",
 ]
-TEXT = "4 bits, True\n  a: 2"
+TEXT = "4 bits, True\n  bars: n 1, min 2, max 2, mean 2\n  a: 2"
 NOTE = "controls: n bits from 2 to 8, clip from 0.5 to 4, kind (a, b), fill (yes, no) (run this cell to move them)"
 
 
@@ -75,7 +75,10 @@ def test_moving_a_slider_replaces_the_figure(tmp_path):
             client.execute_cell(cell, index)
         slider = made.cells[2].outputs[0].data["text/plain"].strip("'")
         shown = [move(client, slider, bits) for bits in (6, 8)]
-    assert [content["data"]["text/plain"] for content in shown] == ["6 bits, True\n  a: 3", "8 bits, True\n  a: 4"]
+    assert [content["data"]["text/plain"] for content in shown] == [
+        "6 bits, True\n  bars: n 1, min 3, max 3, mean 3\n  a: 3",
+        "8 bits, True\n  bars: n 1, min 4, max 4, mean 4\n  a: 4",
+    ]
     assert shown[0]["metadata"]["image/png"]["alt"] == "6 bits, True"
     assert shown[0]["transient"]["display_id"] == shown[1]["transient"]["display_id"]
 
@@ -118,7 +121,10 @@ def test_an_error_in_draw_is_shown_where_the_figure_was(monkeypatch):
     widgets.explore(draw, n=control)
     control.value = 3
     control.value = 4
-    assert [bundle["text/plain"] for bundle in updates] == ["a\n  n: 3", "ValueError: too many"]
+    assert [bundle["text/plain"] for bundle in updates] == [
+        "a\n  bars: n 1, min 3, max 3, mean 3\n  n: 3",
+        "ValueError: too many",
+    ]
 
 
 def test_controls():
