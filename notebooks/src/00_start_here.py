@@ -45,7 +45,7 @@ plots.images(
     columns=3,
     title="The same cat with 256, 32, 16, 8, 4 and 2 values for each colour",
     alt="Six copies of a photograph of a cat. With 8 and 5 bits they look alike; below 4 bits the "
-    "smooth background breaks into patches; 1 bit leaves eight colours.",
+    "smooth background breaks into patches; 1 bit leaves flat black, red, yellow and white.",
 )
 
 # %% [markdown]
@@ -164,9 +164,9 @@ solution("00.1")
 # ## Why you can believe the numbers
 #
 # Every number in the text is printed by a cell beside it, and every output that you see is stored with the page. `make test` runs all
-# pages again and compares each stored output with the new one, figures by the text that describes them. Two kinds of cells cannot be
-# compared, times and facts about your machine: they are on a short list with reasons, and each holds an `assert` on what must be true
-# everywhere. The check above is tested too: for every exercise there is a list of plausible wrong answers, and each must get its own
+# pages again and compares each stored output with the new one, figures by the text that describes them. Some cells cannot be
+# compared, because they print times, facts about your machine, or what a network learned on it: they are on a short list with reasons,
+# and each holds an `assert` on what must be true everywhere. The check above is tested too: for every exercise there is a list of plausible wrong answers, and each must get its own
 # hint.
 #
 # So if your numbers differ from the stored ones, except in such a cell, you have found a mistake. Please report it.

@@ -220,7 +220,7 @@ for name, g in grids.items():
     print(f"{name:7s} {g.size} positive values, {np.mean(g <= 1 / 16):.0%} of them in the lowest sixteenth")
 
 # %% [markdown]
-# Same number of marks, other places. Near 1 an int8 is many times finer; near 0 it has nothing at all, where a float
+# About the same number of marks, in other places. Near 1 an int8 is many times finer; near 0 it has nothing at all, where a float
 # goes on halving. Try it: the sliders set the two fields, and the integer beside it gets as many bits. At `exp bits` 1
 # something surprising happens.
 
@@ -304,7 +304,7 @@ print("sum:", total, "  ulp at 255:", ulp(np.float32(255), BFLOAT16), "  ulp at 
 
 # %% [markdown]
 # At 256 the neighbours are 2 apart. $256 + 1$ is a tie, goes to the even code, and that is 256 again: the sum stands
-# still. This is why hardware that multiplies in 8 or 16 bits *adds* in 32, and why an optimizer that keeps its weights
+# still. This is why hardware that multiplies in 8 or 16 bits usually *adds* in 32, and why an optimizer that keeps its weights
 # in bfloat16 loses small updates.
 #
 # ## Near zero: what subnormals are for
@@ -353,7 +353,7 @@ for fmt in (FLOAT8_E4M3FN, FLOAT4_E2M1FN):
     print(f"{fmt.name:15s} unscaled {errors[0]:6.1%}   scaled {errors[1]:6.1%}   all zeros would be 100%")
 
 # %% [markdown]
-# FP8 gets along without a scale as long as the numbers are near 1. FP4 rounds nearly every unscaled weight to zero.
+# FP8 gets along without a scale as long as few numbers lie below its smallest normal one. FP4 rounds nearly every unscaled weight to zero.
 #
 # ## The other end: who saturates, who says NaN
 #
@@ -471,14 +471,14 @@ plots.lines(
     ylabel="error in %",
     title="int8 pays for outliers; a float pays the same, until its range ends",
     alt="Error against outlier size: int8 rises along a straight line from 0.4 to 40 percent and crosses the flat "
-    "lines of e4m3fn at 2.6 and e5m2 at 5.2 percent; e3m4 stays at 1.3 until it bends up at the last tensor.",
+    "lines of e4m3fn at 2.6 and e5m2 at 5.2 percent; e3m4 stays near 1.3 and bends up at the last two tensors.",
 )
 
 # %% [markdown]
 # There is the answer. An **int8** has one step for all, and the largest value sets it: its error grows in proportion to
-# max / rms. A **float** has steps in proportion to each number: its error is the same for every tensor. Each mantissa
-# bit halves it: about 5 % with two bits, 2.6 % with three, 1.3 % with four. (e3m4 fails on the last tensor: with three
-# exponent bits its range is not enough, and the small weights fall to zero.)
+# max / rms. A **float** has steps in proportion to each number: its error is nearly the same for every tensor. Each
+# mantissa bit halves it: about 5 % with two bits, 2.6 % with three, 1.3 % with four. (e3m4 loses that on the last two
+# tensors: with three exponent bits its range ends soon, and below its smallest normal number the steps shrink no more.)
 #
 # Where is the draw? Divide the flat error by int8's slope:
 
@@ -545,6 +545,8 @@ print("the other order", unpack(packed, n_bits=4, count=4, signed=True, order="b
 #   2023. The last question of this page, on whole networks.
 # - A. Kuzmin et al., [FP8 Quantization: The Power of the Exponent](https://arxiv.org/abs/2208.09225), 2022.
 # - Open Compute Project,
+#   [8-bit Floating Point Specification (OFP8) 1.0](https://www.opencompute.org/documents/ocp-8-bit-floating-point-specification-ofp8-revision-1-0-2023-12-01-pdf-1),
+#   2023: the two answers to an overflow. And its
 #   [Microscaling Formats (MX) Specification 1.0](https://www.opencompute.org/documents/ocp-microscaling-formats-mx-v1-0-spec-final-pdf),
 #   2023. FP8, FP6 and FP4 in blocks.
 # - [ml_dtypes](https://github.com/jax-ml/ml_dtypes), and

@@ -163,15 +163,17 @@ print("exact  ", exact.item(), "= 2**24 + 1")
 print("float32", int(as_float.item()))
 
 # %% [markdown]
-# $2^{24} + 1$ is not a float32: one product too many, and the sum is off by one. Our layer sums 1,280 products. A single
-# float32 product happens to be right on these photographs, but nothing guarantees it. `quantlab.int_matmul` cuts the sum
-# into blocks of at most 1,024 and adds the blocks as integers, so it is right for every input:
+# $2^{24} + 1$ is not a float32: one product too many, and the sum is off by one. Our layer sums 1,280 products. Its weights
+# are small, so that no input can bring a sum to $2^{24}$, and a single float32 product is right; but that is a fact about
+# these weights, not about int8. `quantlab.int_matmul` cuts the sum into blocks of at most 1,024 and adds the blocks as
+# integers, so it is right for all weights and all inputs:
 
 # %%
 from quantlab import int_matmul
 
-lucky = np.array_equal(x_q.astype(np.float32) @ w_q.astype(np.float32).T, wide)
-print("one float32 product, on these photographs:", lucky)
+largest = 128 * np.abs(w_q.astype(np.int32)).sum(axis=1).max()
+print(f"largest sum that these weights allow: {largest:,}; 2**24 is {2**24:,}")
+print("one float32 product, layer:", np.array_equal(x_q.astype(np.float32) @ w_q.astype(np.float32).T, wide))
 print("int_matmul, layer:", np.array_equal(int_matmul(x_q, w_q.T), wide))
 print("int_matmul, counterexample:", int_matmul(a, a.T).item())
 
@@ -276,8 +278,8 @@ assert np.array_equal(once, multiply_by_quantized_multiplier(acc, multiplier, sh
 # %% [markdown]
 # ## Rounding once, rounding twice
 #
-# A 32-bit processor would rather not shift 64 bits by an arbitrary amount. It takes the high half of the product, which
-# drops 31 bits in one instruction and rounds; then it shifts by the remaining $r = -s$ bits and rounds again. Two
+# A 32-bit processor would rather not shift 64 bits by an arbitrary amount. It takes the high half of the doubled product,
+# which drops 31 bits in one instruction and rounds; then it shifts by the remaining $r = -s$ bits and rounds again. Two
 # kernels do so: **ruy** rounds half up both times, **gemmlowp**'s second rounding goes half away from zero.
 #
 # **Predict.** $M = 0.3 = 0.6 \cdot 2^{-1}$. What becomes of an accumulator of 8, whose exact answer is 2.4?
@@ -339,14 +341,14 @@ plots.lines(
     shifts,
     {"2**-(r+1)": 2.0 ** -(shifts + 1), "measured": rate},
     title="Each bit of shift halves the cost of rounding twice",
-    alt="On a logarithmic axis, the measured rates lie on the straight line 2 ** -(r + 1).",
+    alt="On a logarithmic axis, the measured rates follow the straight line 2 ** -(r + 1).",
     xlabel="bits of shift r",
     ylabel="share that differs",
     logy=True,
     marks={"our layer": -shift},
 )
 share = 2.0 ** (shift - 1)
-print(f"our layer: {share:.2%} of {acc.size:,} outputs are {acc.size * share:.0f}")
+print(f"our layer: {share:.3%} of {acc.size:,} outputs are {acc.size * share:.0f}")
 
 # %% [markdown]
 # ## The whole layer, and the tool
@@ -378,8 +380,8 @@ for kernels, output in runtime.items():
 assert np.array_equal(runtime["litert_ruy"], y_q)
 
 # %% [markdown]
-# Equal to ruy to the bit. The other two round once, and differ from it in 32 outputs where the rate announced 23; such
-# counts scatter by their square root. `quantlab` has each of them by name, as a `dialect`:
+# Equal to ruy to the bit. The other two round once, and differ from it in 32 outputs where the rate announced 23. Such
+# counts scatter by about their square root, here 5, and 9 more is within twice that. `quantlab` has each of them by name, as a `dialect`:
 
 # %%
 from quantlab.integer.ops import fully_connected
@@ -412,6 +414,9 @@ for kernels in litert.KERNELS:
 # Three kernel sets of one runtime, three rules for a tie: to even, up, away from zero. (Away from zero is no fixed-point rule
 # of this page: the reference kernel of this version multiplies by $M$ in float64.) Real data rarely
 # shows it. **When you compare two roundings, feed them ties.**
+#
+# And note the processor, which here was an x86. XNNPACK chooses its kernels by it, and its sources hold other ones for ARM,
+# which round in fixed point, half up. On such a machine expect the row of `litert` to differ, and the cells above to say so.
 #
 # ONNX Runtime's `QLinearMatMul` is the same layer without the bias. Its rule is the one of XNNPACK:
 
@@ -454,10 +459,10 @@ print("accumulators", big, "become", big.astype(np.float32).astype(np.int64))
 print(f"our largest accumulator uses {np.abs(acc).max() / 2**24:.1%} of 2**24")
 
 # %% [markdown]
-# **An int16 in the middle.** x86 processors with AVX2 but without VNNI multiply bytes with an instruction (`vpmaddubsw`)
-# that adds *pairs* of products (unsigned times signed) into an int16, and saturates. You computed above how little fits into one.
-# ONNX Runtime's documentation therefore advises 7-bit weights (`reduce_range`) on such machines. Does our layer
-# need that?
+# **An int16 in the middle.** On x86 processors with AVX2 but without VNNI, fast kernels multiply bytes with an instruction
+# (`vpmaddubsw`) that adds *pairs* of products (unsigned times signed) into an int16, and saturates. You computed above how
+# little fits into one. For a model that loses accuracy on such machines, ONNX Runtime's documentation suggests 7-bit weights
+# (`reduce_range`). Does our layer need that?
 
 # %%
 pairs = ((x_q.astype(np.int32) + 128)[:, None] * w_q).reshape(24, 1000, 640, 2).sum(axis=-1)
@@ -491,7 +496,7 @@ print("saturated:", ((pairs < -(2**15)) | (pairs > 2**15 - 1)).sum())
 #   [arXiv:1712.05877](https://arxiv.org/abs/1712.05877): sections 2.2 to 2.4 are this page.
 # - The gemmlowp library, ["Building a quantization paradigm from first principles"](https://github.com/google/gemmlowp/blob/master/doc/quantization.md):
 #   the row and column sums, and the fixed-point multiplier.
-# - [LiteRT 8-bit quantization specification](https://ai.google.dev/edge/litert/models/quantization_spec): which tensors are
+# - [LiteRT 8-bit quantization specification](https://developers.google.com/edge/litert/quantization/quantization_spec): which tensors are
 #   symmetric, per axis, int32.
 # - Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference: A whitepaper", 2018,
 #   [arXiv:1806.08342](https://arxiv.org/abs/1806.08342).

@@ -6,6 +6,7 @@ The formulas are those of Jacob et al. 2018 (arXiv:1712.05877, eq. 1): ``x_hat =
 
 import numpy as np
 
+from quantlab.core.arguments import as_array
 from quantlab.core.dialects import DIALECTS, steps_reciprocal
 from quantlab.core.granularity import scale_view, view_shape
 from quantlab.core.qparams import QParams
@@ -24,7 +25,8 @@ def _prepare(x, qp: QParams, dialect: str):
     """
     if x.dtype.kind != "f":
         raise TypeError(f"x has dtype {x.dtype}; quantize takes real values: x.astype(np.float32)")
-    if dialect not in DIALECTS:
+    _require_qparams(qp)
+    if not isinstance(dialect, str) or dialect not in DIALECTS:
         raise ValueError(f"dialect={dialect!r} is unknown; choose one of {', '.join(map(repr, DIALECTS))}")
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and saturates
         x32 = np.ascontiguousarray(x, np.float32)
@@ -34,12 +36,17 @@ def _prepare(x, qp: QParams, dialect: str):
     return x32.reshape(view_shape(x.shape, **where)), s, z, lo, hi
 
 
+def _require_qparams(qp):
+    if not isinstance(qp, QParams):
+        raise TypeError(f"qp is a {type(qp).__name__}; pass a QParams, as choose_qparams(lo, hi, grid=grid) gives")
+
+
 def _chunks(shape: tuple[int, int, int]):
     """Yield index pairs that cut an (R, M, K) array into pieces of about CHUNK values, contiguous in memory."""
     n_rows, n_middle, n_columns = shape
     row_size = n_middle * n_columns
     if row_size <= CHUNK:
-        step = max(1, CHUNK // max(row_size, 1))
+        step = CHUNK // max(row_size, 1)
         for start in range(0, n_rows, step):
             yield slice(start, start + step), slice(None)
     else:
@@ -87,7 +94,7 @@ def quantize(x, qp: QParams, *, dialect: str = "torch") -> np.ndarray:
     Raises
     ------
     TypeError
-        If `x` is not floating point.
+        If `x` is not floating point or is a masked array, or `qp` is no QParams.
     ValueError
         If `x` holds NaN (tools disagree: torch gives quant_min, XNNPACK 127, others -128), the shapes of `x` and the
         scales do not fit, or the dialect is unknown.
@@ -99,7 +106,7 @@ def quantize(x, qp: QParams, *, dialect: str = "torch") -> np.ndarray:
     >>> quantize([-np.inf, 0.0, 0.25, 0.75, 1e9], qp)
     array([-128,    3,    3,    5,  127], dtype=int8)
     """
-    x = np.asarray(x)
+    x = as_array("x", x)
     view, s, z, lo, hi = _prepare(x, qp, dialect)
     q = np.empty(view.shape, qp.grid.dtype)
     for rows, middle in _chunks(view.shape):
@@ -135,7 +142,7 @@ def dequantize(q, qp: QParams) -> np.ndarray:
     Raises
     ------
     TypeError
-        If `q` is not an integer array.
+        If `q` is not an integer array or is a masked one, or `qp` is no QParams.
     ValueError
         If a code lies outside the grid, or the shapes do not fit.
 
@@ -145,12 +152,16 @@ def dequantize(q, qp: QParams) -> np.ndarray:
     >>> dequantize(np.array([3, 5], np.int8), QParams(scale=0.5, zero_point=3, grid=Grid(n_bits=8)))
     array([0., 1.], dtype=float32)
     """
-    q = np.asarray(q)
+    q = as_array("q", q)
     if q.dtype.kind not in "iu":
-        raise TypeError(f"q has dtype {q.dtype}; dequantize takes codes, which are integers")
+        raise TypeError(f"q has dtype {q.dtype}; dequantize takes codes, which are integers: quantize gives them")
+    _require_qparams(qp)
     grid = qp.grid
     if q.size and (q.min() < grid.quant_min or q.max() > grid.quant_max):
-        raise ValueError(f"q spans {q.min()}..{q.max()}, outside the grid {grid.quant_min}..{grid.quant_max}")
+        raise ValueError(
+            f"q spans {q.min()}..{q.max()}, outside the grid {grid.quant_min}..{grid.quant_max}; "
+            "pass the QParams that it was quantized with"
+        )
     where = {"axis": qp.axis, "group_size": qp.group_size}
     s, z = (scale_view(v, q.shape, **where) for v in (qp.scale, qp.zero_point))
     view = np.ascontiguousarray(q).reshape(view_shape(q.shape, **where))
@@ -174,8 +185,8 @@ def fake_quantize(x, qp: QParams, *, dialect: str = "torch", out: np.ndarray | N
     dialect : str
         As in `quantize`.
     out : array of float32, C-contiguous, the shape of `x`, optional
-        Where to write the result; may be `x` itself. On large arrays a third of the time goes into getting fresh
-        memory, which a loop can spare.
+        Where to write the result; may be `x` itself, but not overlap it in part. On large arrays a third of the time
+        goes into getting fresh memory, which a loop can spare.
 
     Returns
     -------
@@ -185,7 +196,8 @@ def fake_quantize(x, qp: QParams, *, dialect: str = "torch", out: np.ndarray | N
     Raises
     ------
     TypeError, ValueError
-        As `quantize`, but for NaN; ValueError too if `out` has another shape, dtype or layout.
+        As `quantize`, but for NaN; TypeError too if `out` is no array; ValueError if it has another shape, dtype or
+        layout, is read-only, or overlaps `x` in part.
 
     Examples
     --------
@@ -193,15 +205,12 @@ def fake_quantize(x, qp: QParams, *, dialect: str = "torch", out: np.ndarray | N
     >>> fake_quantize([0.0, 0.3, 7.0], QParams(scale=0.25, zero_point=0, grid=Grid(n_bits=4)))
     array([0.  , 0.25, 1.75], dtype=float32)
     """
-    x = np.asarray(x)
+    x = as_array("x", x)
     view, s, z, lo, hi = _prepare(x, qp, dialect)
     if out is None:
         out = np.empty(x.shape, np.float32)
-    elif out.shape != x.shape or out.dtype != np.float32 or not out.flags.c_contiguous:
-        raise ValueError(
-            f"out has shape {out.shape}, dtype {out.dtype}, contiguous {out.flags.c_contiguous}; it must be a "
-            f"C-contiguous float32 array of shape {x.shape}"
-        )
+    else:
+        _check_out(out, x, view)
     x_hat = out.reshape(view.shape)
     for rows, middle in _chunks(view.shape):
         part = x_hat[rows, middle]
@@ -210,3 +219,19 @@ def fake_quantize(x, qp: QParams, *, dialect: str = "torch", out: np.ndarray | N
             np.add(part, np.float32(0), out=part)  # -0.0 + 0.0 is +0.0: integers know one zero
         np.multiply(part, s[rows], out=part)
     return out
+
+
+def _check_out(out, x, view):
+    """Raise unless `out` can take the result: `view` is x as `_prepare` gives it, read while `out` is written."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}; pass an array, as np.empty(x.shape, np.float32)")
+    flags = out.flags
+    if out.shape != x.shape or out.dtype != np.float32 or not flags.c_contiguous or not flags.writeable:
+        raise ValueError(
+            f"out has shape {out.shape}, dtype {out.dtype}, contiguous {flags.c_contiguous}, writeable "
+            f"{flags.writeable}; it must be a writeable C-contiguous float32 array of shape {x.shape}"
+        )
+    if np.may_share_memory(out, view) and out.ctypes.data != view.ctypes.data:
+        raise ValueError(
+            "out overlaps x in part, and would overwrite values not yet read; pass out=x, or another array"
+        )

@@ -5,6 +5,8 @@ Szymon Migacz, "8-bit Inference with TensorRT", GTC 2017, session S7310.
 
 import numpy as np
 
+from quantlab.core.arguments import as_integer, as_reals
+
 
 def entropy_threshold(counts: np.ndarray, *, n_levels: int) -> int:
     """Return how many central bins to keep so that quantizing them loses the least information.
@@ -19,7 +21,7 @@ def entropy_threshold(counts: np.ndarray, *, n_levels: int) -> int:
 
     Parameters
     ----------
-    counts : array of int, shape (n_bins,)
+    counts : array of int or float, shape (n_bins,)
         A histogram whose middle (an edge or a bin) is zero.
     n_levels : int
         Marks of the grid, 2 or more.
@@ -27,25 +29,32 @@ def entropy_threshold(counts: np.ndarray, *, n_levels: int) -> int:
     Returns
     -------
     int
-        The width of the best slice in bins; the threshold is half of it times the bin width.
+        The width of the best slice in bins; the threshold is half of it times the bin width. Of equal divergences the
+        narrowest slice wins.
 
     Raises
     ------
+    TypeError
+        If `counts` does not hold real numbers, or `n_levels` is not an integer.
     ValueError
-        If the histogram has fewer bins than levels, or is empty.
+        If `n_levels` is below 2 or more than there are bins, or `counts` is not a row of counts with a finite sum
+        above 0.
 
     Examples
     --------
     >>> entropy_threshold(np.array([0, 0, 5, 9, 9, 5, 0, 0]), n_levels=4)
     4
     """
-    counts = np.asarray(counts)
+    counts, n_levels = as_reals("counts", counts), as_integer("n_levels", n_levels)
+    if counts.ndim != 1 or not (counts >= 0).all() or not 0 < counts.sum() < np.inf:
+        raise ValueError(f"counts of shape {counts.shape}, sum {counts.sum()}, is no histogram; pass a row of counts")
     n_bins = len(counts)
-    if n_bins < n_levels or not counts.any():
-        raise ValueError(f"counts has {n_bins} bins, {counts.sum()} values; it needs at least n_levels={n_levels} bins")
-    middle = n_bins // 2
+    if not 2 <= n_levels <= n_bins:
+        raise ValueError(
+            f"n_levels={n_levels} is outside 2..{n_bins}, the number of bins; take a grid of fewer bits, or min-max"
+        )
     best_width, best_divergence = n_bins, np.inf
-    for start in range(middle - n_levels // 2, -1, -1):
+    for start in range((n_bins - n_levels) // 2, -1, -1):
         inside = counts[start : n_bins - start]
         p = inside.astype(np.float64)
         p[0] += counts[:start].sum()
@@ -71,8 +80,5 @@ def _smooth(p: np.ndarray, epsilon: float = 1e-4):
     n_empty, n_used = int(empty.sum()), int((~empty).sum())
     if n_used == 0:
         return None
-    taken = epsilon * n_empty / n_used
-    if taken >= 1:  # counts are at least 1
-        return None
-    smoothed = p + np.where(empty, epsilon, -taken)
+    smoothed = p + np.where(empty, epsilon, -epsilon * n_empty / n_used)
     return smoothed if (smoothed > 0).all() else None

@@ -21,15 +21,22 @@ import math
 
 import numpy as np
 
+from quantlab.core.arguments import as_array, as_integer
+
 
 def normalize_axis(axis: int, ndim: int) -> int:
     """Return `axis` as a non-negative index; raise ValueError if an array of `ndim` axes has no such axis.
+
+    TypeError if it is not an integer.
 
     Examples
     --------
     >>> normalize_axis(-1, 3)
     2
     """
+    axis = as_integer("axis", axis)
+    if ndim == 0:
+        raise ValueError(f"axis={axis} is out of range: a 0-d array has no axes; use axis=None")
     if not -ndim <= axis < ndim:
         raise ValueError(f"axis={axis} is out of range for an array of {ndim} axes; choose from {-ndim} to {ndim - 1}")
     return axis % ndim
@@ -49,6 +56,8 @@ def scale_shape(shape: tuple[int, ...], *, axis: int | None = None, group_size: 
 
     Raises
     ------
+    TypeError
+        If `axis` or `group_size` is not an integer.
     ValueError
         If the axis is out of range, `group_size` comes without an axis, or does not divide it.
 
@@ -64,6 +73,7 @@ def scale_shape(shape: tuple[int, ...], *, axis: int | None = None, group_size: 
     axis = normalize_axis(axis, len(shape))
     if group_size is None:
         return (shape[axis],)
+    group_size = as_integer("group_size", group_size)
     if group_size < 1 or shape[axis] % group_size:
         raise ValueError(
             f"group_size={group_size} does not divide x.shape[{axis}]={shape[axis]}; choose a divisor, or pad the axis"
@@ -118,7 +128,7 @@ def scale_view(scale: np.ndarray, shape: tuple[int, ...], *, axis: int | None = 
     (64, 1, 1)
     """
     expected = scale_shape(shape, axis=axis, group_size=group_size)
-    scale = np.asarray(scale)
+    scale = as_array("scale", scale)
     if scale.shape != expected:
         raise ValueError(
             f"scale has shape {scale.shape}, but x of shape {shape} with axis={axis}, group_size={group_size} needs "
@@ -147,13 +157,20 @@ def reduce_groups(x: np.ndarray, reduction, *, axis: int | None = None, group_si
     array
         Of the shape that `scale_shape` gives.
 
+    Raises
+    ------
+    TypeError, ValueError
+        As `scale_shape`; ValueError too if `x` is empty.
+
     Examples
     --------
     >>> reduce_groups(np.arange(12.0).reshape(2, 6), np.max, axis=1, group_size=3)
     array([[ 2.,  5.],
            [ 8., 11.]])
     """
-    x = np.asarray(x)
+    x = as_array("x", x)
+    if x.size == 0:
+        raise ValueError(f"x of shape {x.shape} is empty; there is nothing to reduce")
     shape = scale_shape(x.shape, axis=axis, group_size=group_size)
     if axis is None:
         return reduction(x, axis=tuple(range(x.ndim)))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quantlab.core.arguments import as_array, as_flag, as_integer
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -25,7 +27,7 @@ class Grid:
     Raises
     ------
     TypeError
-        If `n_bits` is not an integer.
+        If `n_bits` is not an integer, or `signed` or `narrow` not a bool.
     ValueError
         If `n_bits` lies outside 1..16, or the grid would be left with a single mark.
 
@@ -42,8 +44,9 @@ class Grid:
     narrow: bool = False
 
     def __post_init__(self):
-        if isinstance(self.n_bits, bool) or not isinstance(self.n_bits, int | np.integer):
-            raise TypeError(f"n_bits={self.n_bits!r} is a {type(self.n_bits).__name__}; pass an integer from 1 to 16")
+        object.__setattr__(self, "n_bits", as_integer("n_bits", self.n_bits))
+        for name in ("signed", "narrow"):
+            object.__setattr__(self, name, as_flag(name, getattr(self, name)))
         if not 1 <= self.n_bits <= 16:
             raise ValueError(f"n_bits={self.n_bits} is outside 1..16; wider codes would not be exact in float32")
         if self.n_bits == 1 and self.narrow:
@@ -52,12 +55,12 @@ class Grid:
     @property
     def quant_min(self) -> int:
         """The lowest mark."""
-        return (-(2 ** (self.n_bits - 1)) if self.signed else 0) + int(self.narrow)
+        return (-(2 ** (self.n_bits - 1)) if self.signed else 0) + self.narrow
 
     @property
     def quant_max(self) -> int:
         """The highest mark."""
-        return 2 ** (self.n_bits - int(self.signed)) - 1
+        return 2 ** (self.n_bits - self.signed) - 1
 
     @property
     def n_levels(self) -> int:
@@ -70,6 +73,13 @@ class Grid:
         return np.dtype(f"{'int' if self.signed else 'uint'}{8 if self.n_bits <= 8 else 16}")
 
 
+def _as_float(x) -> np.ndarray:
+    x = as_array("x", x)
+    if x.dtype.kind != "f":
+        raise TypeError(f"x has dtype {x.dtype}; only floats have a fraction to round: x.astype(np.float64)")
+    return x
+
+
 def round_half_even(x, *, out=None):
     """Round to the nearest integer, ties to the even one: torch, ONNX, numpy and IEEE 754's default.
 
@@ -80,12 +90,17 @@ def round_half_even(x, *, out=None):
     out : array, optional
         Where to write the result.
 
+    Raises
+    ------
+    TypeError
+        If `x` is not floating point.
+
     Examples
     --------
     >>> round_half_even(np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]))
     array([-2., -2., -0.,  0.,  2.,  2.])
     """
-    return np.rint(x, out=out)
+    return np.rint(_as_float(x), out=out)
 
 
 def round_half_away(x, *, out=None):
@@ -101,12 +116,17 @@ def round_half_away(x, *, out=None):
     out : array, optional
         Where to write the result.
 
+    Raises
+    ------
+    TypeError
+        If `x` is not floating point.
+
     Examples
     --------
     >>> round_half_away(np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]))
     array([-3., -2., -1.,  1.,  2.,  3.])
     """
-    x = np.asarray(x)
+    x = _as_float(x)
     fraction, whole = np.modf(x)
     return np.add(whole, np.copysign(np.abs(fraction) >= 0.5, x), out=out)
 
@@ -121,12 +141,17 @@ def round_half_up(x, *, out=None):
     out : array, optional
         Where to write the result.
 
+    Raises
+    ------
+    TypeError
+        If `x` is not floating point.
+
     Examples
     --------
     >>> round_half_up(np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]))
     array([-2., -1.,  0.,  1.,  2.,  3.])
     """
-    x = np.asarray(x)
+    x = _as_float(x)
     whole = np.floor(x)
     with np.errstate(invalid="ignore"):  # inf - inf is NaN, and NaN >= 0.5 is False: inf stays inf
-        return np.add(whole, x - whole >= 0.5, out=out, dtype=x.dtype)
+        return np.add(whole, x - whole >= 0.5, out=out)

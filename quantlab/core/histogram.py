@@ -7,6 +7,8 @@ edges must. Counts after any split of the data into batches are those of one lar
 
 import numpy as np
 
+from quantlab.core.arguments import as_reals
+
 # Bins on each side of zero; between half of them and all of them lie below the largest |x|.
 BINS = 4096
 
@@ -19,7 +21,7 @@ class DyadicHistogram:
     counts : array of int64, shape (2 * BINS,)
         Bin ``BINS + j`` holds values in ``[j, j + 1) * bin_width``.
     exponent : int
-        The smallest exponent with ``max|x| < 2**exponent`` so far.
+        The smallest exponent with ``max|x| < 2**exponent`` so far, but -126 or more.
     lo, hi : float
         Exact minimum and maximum so far.
 
@@ -32,7 +34,7 @@ class DyadicHistogram:
 
     def __init__(self):
         self.counts = np.zeros(2 * BINS, np.int64)
-        self.exponent = -126
+        self.exponent = -126  # of float32's smallest normal number: finer bins would serve no scale
         self.lo, self.hi = np.inf, -np.inf
 
     @property
@@ -65,8 +67,8 @@ class DyadicHistogram:
 
         Raises
         ------
-        ValueError
-            If `x` holds NaN or infinities.
+        TypeError, ValueError
+            As `check_finite`.
         """
         x = check_finite(x).astype(np.float64).ravel()
         if x.size == 0:
@@ -74,7 +76,7 @@ class DyadicHistogram:
         self.lo, self.hi = min(self.lo, float(x.min())), max(self.hi, float(x.max()))
         needed = int(np.frexp(max(-self.lo, self.hi))[1])  # frexp: |x| = f * 2**e with f in [0.5, 1), so |x| < 2**e
         if needed > self.exponent:
-            self._merge(min(needed - self.exponent, BINS.bit_length()))
+            self._merge(needed - self.exponent)
             self.exponent = needed
         index = np.floor(x / self.bin_width).astype(np.int64) + BINS  # division by a power of two is exact
         self.counts += np.bincount(index, minlength=2 * BINS)
@@ -88,19 +90,21 @@ class DyadicHistogram:
 
 
 def check_finite(x) -> np.ndarray:
-    """Return `x` as an array; raise ValueError if it holds NaN or infinities.
+    """Return `x` as an array; raise ValueError if it holds NaN, or values that are infinite in float32.
+
+    TypeError if it does not hold real numbers, or is a masked array.
 
     Examples
     --------
     >>> check_finite([1.0, 2.0])
     array([1., 2.])
     """
-    x = np.asarray(x)
-    if x.dtype.kind not in "fiu":
-        raise TypeError(f"x has dtype {x.dtype}; an observer takes real values")
-    bad = ~np.isfinite(x)
+    x = as_reals("x", x)
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(x.astype(np.float32, copy=False))
     if bad.any():
         raise ValueError(
-            f"x holds {bad.sum()} values that are NaN or infinite (of {x.size}); a range needs finite data"
+            f"x holds {bad.sum()} values that are NaN or infinite in float32 (of {x.size}); a range needs finite data: "
+            "find where they come from, or rescale x"
         )
     return x

@@ -8,11 +8,12 @@ accumulator.
 import numpy as np
 
 from quantlab.core.affine import fake_quantize
+from quantlab.core.arguments import as_integer, as_real
 from quantlab.core.entropy import entropy_threshold
 from quantlab.core.granularity import reduce_groups
 from quantlab.core.grid import Grid
 from quantlab.core.histogram import BINS, DyadicHistogram, check_finite
-from quantlab.core.qparams import QParams, choose_qparams
+from quantlab.core.qparams import QParams, choose_qparams, require_grid
 
 
 class Observer:
@@ -21,11 +22,14 @@ class Observer:
     axis: int | None = None
 
     def update(self, x):
-        """Take in a batch of real values, any shape, and return the observer. Raises ValueError on NaN, infinity."""
+        """Take in a batch of reals or integers, any shape, and return the observer.
+
+        Raises ValueError on NaN, infinities and values beyond float32, TypeError on what is not real.
+        """
         raise NotImplementedError
 
     def range(self, *, grid: Grid, symmetric: bool = False):
-        """Return ``(lo, hi)``. Raises ValueError before the first value."""
+        """Return ``(lo, hi)``. Raises ValueError before the first value, TypeError if `grid` is no Grid."""
         raise NotImplementedError
 
     def qparams(self, *, grid: Grid, symmetric: bool = False) -> QParams:
@@ -39,6 +43,11 @@ class MinMaxObserver(Observer):
 
     Nothing clips, so one outlier stretches every step.
 
+    Parameters
+    ----------
+    axis : int, optional
+        Observe each slice along this axis on its own; every batch must have the same number of them.
+
     Examples
     --------
     >>> MinMaxObserver().update(np.array([1.0, 2.0])).update(np.array([-3.0])).range(grid=Grid(n_bits=8))
@@ -46,13 +55,19 @@ class MinMaxObserver(Observer):
     """
 
     def __init__(self, *, axis: int | None = None):
-        self.axis, self.lo, self.hi = axis, None, None
+        self.axis = None if axis is None else as_integer("axis", axis)
+        self.lo = self.hi = None
 
     def update(self, x):
         """Widen the range to hold a batch; an empty batch changes nothing."""
         x = check_finite(x)
         if x.size:
             lo, hi = (reduce_groups(x, reduction, axis=self.axis) for reduction in (np.min, np.max))
+            if self.lo is not None and lo.shape != self.lo.shape:
+                raise ValueError(
+                    f"x of shape {x.shape} has {lo.size} slices along axis={self.axis}, earlier batches had "
+                    f"{self.lo.size}; pass batches that differ along the other axes only"
+                )
             self._accept(lo, hi)
         return self
 
@@ -79,6 +94,11 @@ class MovingAverageObserver(MinMaxObserver):
     axis : int, optional
         Average each slice along this axis on its own.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the constant is not a real number in (0, 1], or `axis` not an integer.
+
     Examples
     --------
     >>> observer = MovingAverageObserver(averaging_constant=0.5)
@@ -88,7 +108,7 @@ class MovingAverageObserver(MinMaxObserver):
 
     def __init__(self, *, averaging_constant: float = 0.01, axis: int | None = None):
         super().__init__(axis=axis)
-        if not 0 < averaging_constant <= 1:
+        if not 0 < as_real("averaging_constant", averaging_constant) <= 1:
             raise ValueError(f"averaging_constant={averaging_constant} is outside (0, 1]; torch's default is 0.01")
         self.averaging_constant = np.float32(averaging_constant)
 
@@ -96,7 +116,10 @@ class MovingAverageObserver(MinMaxObserver):
         lo, hi = np.float32(lo), np.float32(hi)
         if self.lo is not None:
             c = self.averaging_constant
-            lo, hi = self.lo + c * (lo - self.lo), self.hi + c * (hi - self.hi)
+            with np.errstate(over="ignore"):
+                lo, hi = self.lo + c * (lo - self.lo), self.hi + c * (hi - self.hi)
+            if not np.isfinite([lo, hi]).all():
+                raise ValueError("x is so far from the average that their difference leaves float32; rescale x")
         self.lo, self.hi = lo, hi
 
 
@@ -115,12 +138,20 @@ class HistogramObserver(Observer):
 class PercentileObserver(HistogramObserver):
     """The range that holds the central mass: ``100 - percentile`` is cut off at each end.
 
-    The bounds are bin edges moved outwards, never beyond the data: at most one bin wider than the exact quantiles.
+    The bounds are bin edges moved outwards, never beyond the data: at most one bin wider than the exact quantiles
+    (numpy's ``inverted_cdf``). ONNX Runtime's calibrator halves the excess: its percentile p cuts ``(100 - p) / 2`` at
+    each end, so that its 99.98 is 99.99 here, and takes the lower edge of the bin at both. Asked for symmetric ranges
+    it cuts ``100 - p`` of ``|x|``, as we do.
 
     Parameters
     ----------
     percentile : float
         In (50, 100]; 99.99 leaves one value in ten thousand outside at each end.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the percentile is not a real number in (50, 100].
 
     Examples
     --------
@@ -130,7 +161,7 @@ class PercentileObserver(HistogramObserver):
 
     def __init__(self, *, percentile: float):
         super().__init__()
-        if not 50 < percentile <= 100:
+        if not 50 < as_real("percentile", percentile) <= 100:
             raise ValueError(f"percentile={percentile} is outside (50, 100]; 99.99 is usual, 100 is min-max")
         self.percentile = percentile
 
@@ -157,7 +188,12 @@ class MSEObserver(HistogramObserver):
     Parameters
     ----------
     n_candidates : int
-        How many factors ``k / n_candidates`` are tried.
+        How many factors ``k / n_candidates`` are tried. Of equal errors the wider range wins.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not an integer of 1 or more.
 
     Examples
     --------
@@ -169,19 +205,20 @@ class MSEObserver(HistogramObserver):
 
     def __init__(self, *, n_candidates: int = 100):
         super().__init__()
+        self.n_candidates = as_integer("n_candidates", n_candidates)
         if n_candidates < 1:
-            raise ValueError(f"n_candidates={n_candidates}; at least one range must be tried")
-        self.n_candidates = n_candidates
+            raise ValueError(f"n_candidates={n_candidates}; pass 1 or more: at least one range must be tried")
 
     def range(self, *, grid: Grid, symmetric: bool = False):
         """Return the best range for this grid. Raises ValueError beyond 10 bits: the bins would be too coarse."""
         h = self.histogram
         _require_data(h.n)
+        require_grid(grid)
         if grid.n_bits > 10:
             raise ValueError(f"grid.n_bits={grid.n_bits}: steps finer than the histogram's bins; use MinMaxObserver")
         occupied = h.counts > 0
         x, weights = h.centers[occupied].astype(np.float32), h.counts[occupied]
-        factors = np.arange(1, self.n_candidates + 1) / self.n_candidates
+        factors = np.arange(self.n_candidates, 0, -1) / self.n_candidates
 
         def error(factor):
             qp = choose_qparams(h.lo * factor, h.hi * factor, grid=grid, symmetric=symmetric)
@@ -194,8 +231,10 @@ class MSEObserver(HistogramObserver):
 class EntropyObserver(HistogramObserver):
     """The symmetric clipping threshold whose quantized histogram is nearest to the original in KL divergence.
 
-    Szymon Migacz, "8-bit Inference with TensorRT", GTC 2017. See `entropy_threshold`. One-sided data (after a ReLU)
-    keep their exact other end.
+    Szymon Migacz, "8-bit Inference with TensorRT", GTC 2017. See `entropy_threshold`. The grid's levels are spread over
+    ``[-threshold, threshold]`` even for one-sided data (after a ReLU), which so see half of them; the range then ends
+    at their exact minimum. So in ONNX Runtime; but its default, 128 bins for 128 levels, leaves nothing to choose until
+    a later batch widens the histogram.
 
     Examples
     --------
@@ -206,16 +245,17 @@ class EntropyObserver(HistogramObserver):
     """
 
     def range(self, *, grid: Grid, symmetric: bool = False):
-        """Return ``(max(lo, -threshold), min(hi, threshold))``."""
+        """Return ``(max(lo, -threshold), min(hi, threshold))``. Raises ValueError beyond 13 bits: too few bins."""
         h = self.histogram
         _require_data(h.n)
+        require_grid(grid)
         threshold = entropy_threshold(h.counts, n_levels=grid.n_levels) * h.bin_width / 2
         return max(h.lo, -threshold), min(h.hi, threshold)
 
 
 def _upper_edge(counts: np.ndarray, percentile: float) -> int:
     """Return the index of the first edge below which at least `percentile` percent of the counts lie."""
-    needed = np.ceil(counts.sum() * (percentile / 100))
+    needed = counts.sum() * percentile / 100  # in this order: 1000 * (99.9 / 100) is above 999
     return int(np.searchsorted(np.cumsum(counts), needed)) + 1
 
 

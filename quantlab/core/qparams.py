@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quantlab.core.arguments import as_array, as_flag, as_integer, as_reals
 from quantlab.core.grid import Grid
 
 # torch.ao.quantization's floor for a scale: float32's machine epsilon.
@@ -29,10 +30,10 @@ class QParams:
     Raises
     ------
     TypeError
-        If the zero point is not an integer or `grid` is not a Grid.
+        If a scale is not a real number, the zero point, `axis` or `group_size` not an integer, or `grid` not a Grid.
     ValueError
         If a scale is not positive and finite or is subnormal (its reciprocal would overflow), a zero point lies
-        outside the grid, or shapes do not fit.
+        outside the grid, shapes do not fit, or `group_size` is below 1 or comes without an axis.
 
     Examples
     --------
@@ -47,10 +48,16 @@ class QParams:
     group_size: int | None = None
 
     def __post_init__(self):
-        if not isinstance(self.grid, Grid):
-            raise TypeError(f"grid={self.grid!r} is a {type(self.grid).__name__}; pass a Grid, as Grid(n_bits=8)")
-        scale = np.asarray(self.scale, np.float32)
-        zero_point = np.asarray(self.zero_point)
+        require_grid(self.grid)
+        for name in ("axis", "group_size"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_integer(name, getattr(self, name)))
+        if self.group_size is not None and (self.axis is None or self.group_size < 1):
+            raise ValueError(f"group_size={self.group_size} with axis={self.axis}; pass 1 or more, and name the axis")
+        given = as_reals("scale", self.scale)
+        with np.errstate(over="ignore"):
+            scale = given.astype(np.float32)
+        zero_point = as_array("zero_point", self.zero_point)
         if zero_point.dtype.kind not in "iu":
             raise TypeError(
                 f"zero_point has dtype {zero_point.dtype}; it is a mark on the grid: round it, and pass an integer"
@@ -58,8 +65,8 @@ class QParams:
         bad = ~(np.isfinite(scale) & (scale >= np.finfo(np.float32).tiny))
         if bad.any():
             raise ValueError(
-                f"scale={scale[bad].flat[0]!s} ({bad.sum()} of {scale.size}) is not a positive normal float32; "
-                "choose_qparams gives an all-zero tensor a small positive scale"
+                f"scale={given[bad].flat[0]!s} ({bad.sum()} of {scale.size}) is not a positive normal float32 (2**-126 "
+                "or more); rescale x, or take choose_qparams with dialect='torch', whose scales are 2**-23 or more"
             )
         quant_min, quant_max = self.grid.quant_min, self.grid.quant_max
         with np.errstate(over="ignore"):
@@ -82,7 +89,7 @@ class QParams:
             raise ValueError(f"zero_point has shape {zero_point.shape}, scale {scale.shape}; make them equal")
         zero_point = np.broadcast_to(zero_point.astype(np.int32), scale.shape).copy()
         # [()] turns a 0-d array into a numpy scalar, which prints and formats like a number
-        object.__setattr__(self, "scale", scale.copy()[()])
+        object.__setattr__(self, "scale", scale[()])
         object.__setattr__(self, "zero_point", zero_point[()])
 
     def __repr__(self):
@@ -100,6 +107,12 @@ class QParams:
             return NotImplemented
         same = (self.grid, self.axis, self.group_size) == (other.grid, other.axis, other.group_size)
         return same and np.array_equal(self.scale, other.scale) and np.array_equal(self.zero_point, other.zero_point)
+
+
+def require_grid(grid):
+    """Raise TypeError unless `grid` is a Grid."""
+    if not isinstance(grid, Grid):
+        raise TypeError(f"grid={grid!r} is a {type(grid).__name__}; pass a Grid, as Grid(n_bits=8)")
 
 
 def choose_qparams(
@@ -139,8 +152,11 @@ def choose_qparams(
 
     Raises
     ------
+    TypeError
+        If a bound is not a real number, `grid` not a Grid, or `symmetric` not a bool.
     ValueError
-        If lo > hi, a bound is NaN or infinite, or the range is too wide for float32.
+        If lo > hi, their shapes do not fit, a bound is NaN or infinite, the range is too wide for float32 or, in the
+        dialect "onnx", so narrow that its scale is subnormal, or the dialect is unknown; else as `QParams`.
 
     Examples
     --------
@@ -149,32 +165,32 @@ def choose_qparams(
     """
     if dialect not in ("torch", "onnx"):
         raise ValueError(f"dialect={dialect!r} has no rule for ranges; choose 'torch' or 'onnx'")
-    lo, hi = np.asarray(lo), np.asarray(hi)
+    require_grid(grid)
+    symmetric = as_flag("symmetric", symmetric)
+    lo, hi = as_reals("lo", lo), as_reals("hi", hi)
     for name, bound in (("lo", lo), ("hi", hi)):
-        if bound.dtype.kind not in "fiu":
-            raise TypeError(f"{name} has dtype {bound.dtype}; pass real numbers")
         if not np.isfinite(bound).all():
             raise ValueError(f"{name} holds {bound[~np.isfinite(bound)].flat[0]}; a range needs finite bounds")
+    if lo.ndim and hi.ndim and lo.shape != hi.shape:
+        raise ValueError(f"lo has shape {lo.shape}, hi {hi.shape}; make them equal, or one of them a single number")
+    lo, hi = np.broadcast_arrays(lo, hi)
     if (lo > hi).any():
-        first = tuple(np.argwhere(np.broadcast_arrays(lo > hi)[0])[0])
+        first = tuple(int(i) for i in np.argwhere(lo > hi)[0])
         where = f" at index {first}" if first else ""
-        raise ValueError(
-            f"lo={np.broadcast_to(lo, np.broadcast_shapes(lo.shape, hi.shape))[first]} is greater than "
-            f"hi={np.broadcast_to(hi, np.broadcast_shapes(lo.shape, hi.shape))[first]}{where}; swap them"
-        )
+        raise ValueError(f"lo={lo[first]} is greater than hi={hi[first]}{where}; swap them")
     with np.errstate(over="ignore"):
-        lo = np.minimum(lo, 0).astype(np.float32)
-        hi = np.maximum(hi, 0).astype(np.float32)
+        below = np.minimum(lo, 0).astype(np.float32)
+        above = np.maximum(hi, 0).astype(np.float32)
         quant_min, quant_max = grid.quant_min, grid.quant_max
         if symmetric:
-            scale = np.maximum(-lo, hi) / np.float32((quant_max - quant_min) / 2)
+            scale = np.maximum(-below, above) / np.float32((quant_max - quant_min) / 2)
         else:
-            scale = (hi - lo) / np.float32(quant_max - quant_min)
+            scale = (above - below) / np.float32(quant_max - quant_min)
     if not np.isfinite(scale).all():
         raise ValueError(f"the range [{lo.min()}, {hi.max()}] is too wide for float32; rescale the data, or clip it")
     scale = np.maximum(scale, EPS) if dialect == "torch" else np.where(scale == 0, np.float32(1), scale)
     if symmetric:
         zero_point = np.full(scale.shape, 0 if grid.signed else 2 ** (grid.n_bits - 1), np.int32)
     else:
-        zero_point = np.clip(quant_min - np.rint(lo / scale), quant_min, quant_max).astype(np.int32)
+        zero_point = (quant_min - np.rint(below / scale)).astype(np.int32)  # on the grid: -below <= range
     return QParams(scale=scale, zero_point=zero_point, grid=grid, axis=axis, group_size=group_size)

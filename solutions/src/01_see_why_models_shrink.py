@@ -121,7 +121,7 @@ check("01.3", roof)
 #
 # A server writes for `readers` people at once: in each step it reads all `n_weights` weights once and does 2 operations for each weight and
 # reader. Return the upper bound of the tokens a second for all readers together. The weights are codes of `n_bits` in groups of
-# `group_size`, and each group has one float16 scale.
+# `group_size`, which divides `n_weights`, and each group has one float16 scale.
 
 
 # %%

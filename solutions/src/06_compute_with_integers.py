@@ -110,7 +110,7 @@ check("06.3", folded_bias)
 # ## 06.4 Store a real number in integers &nbsp; (difficulty 2, 10 minutes)
 #
 # Return `(multiplier, shift)` with `M` nearly equal to `multiplier / 2**31 * 2**shift`, where `2**30 <= multiplier < 2**31`:
-# the nearest integer, ties up. `M` is positive. Mind the `M` whose fraction rounds up to `2**31`, which an int32 cannot hold.
+# the nearest integer (no `M` of the check lies on a tie). `M` is positive. Mind the `M` whose fraction rounds up to `2**31`, which an int32 cannot hold.
 
 
 # %%

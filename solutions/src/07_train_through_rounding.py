@@ -104,11 +104,11 @@ check("07.3", backward)
 # %% [markdown]
 # ## 07.4 Train one weight &nbsp; (difficulty 2, 10 minutes)
 #
-# Train a weight for `n_steps` straight through, with marks at the integers, no clipping, and the loss
+# Train a weight for `n_steps` straight through, with marks at the integers (`np.rint`), no clipping, and the loss
 # `(w_hat - target)**2 / 2`. Return the list of the `w_hat` that the forward passes used, the first one included.
 #
-# This one has no specification: the lesson's experiment is one. With `target=0.3, w=0.1, lr=0.25` the first five are
-# `0, 0, 0, 0, 0`, and the seventh is 1.
+# This one has no specification: the lesson's experiment is one. With `target=0.3, w=0.1, lr=0.25` the first six are
+# 0, and the seventh is 1.
 
 
 # %%

@@ -305,7 +305,7 @@ def test_the_clamped_zero_point_of_a_published_course_is_caught_by_the_maximum_n
         (lambda: choose_qparams(0, np.inf, grid=INT8), ValueError, "hi holds inf"),
         (lambda: choose_qparams(-3e38, 3e38, grid=INT8), ValueError, "too wide"),
         (lambda: choose_qparams(0, 1, grid=INT8, dialect="tf"), ValueError, "dialect='tf'"),
-        (lambda: choose_qparams("0", 1, grid=INT8), TypeError, "real numbers"),
+        (lambda: choose_qparams("0", 1, grid=INT8), TypeError, "real values"),
         (lambda: quantize(np.arange(3), QParams(scale=1.0, zero_point=0, grid=INT8)), TypeError, "real values"),
         (
             lambda: quantize([1.0], QParams(scale=1.0, zero_point=0, grid=INT8), dialect="x"),

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from quantlab import Grid, QParams, quantize
 from quantlab.core.dialects import fma
 
 
@@ -23,6 +24,28 @@ def test_fma_rounds_once():
     got = fma(a, b, c)
     assert np.array_equal(got.view(np.uint32), want.view(np.uint32))
     assert (got != a * b + c).any()
+
+
+def test_fma_beside_ties_decided_by_what_float64_cannot_hold():
+    # 4099 * 4097 = 16793603 is halfway between two float32, and the even one lies above; 2**24 + 1 likewise, below.
+    for a, b, c in [
+        (4099, 4097, -(2.0**-60)),
+        (4099, 4097, 2.0**-60),
+        (24929, 673, 2.0**-60),
+        (24929, 673, -(2.0**-60)),
+        (4099, 4097, -(2.0**-28) + 2.0**-50),  # float64's last bit is odd already: moving it would make the tie
+    ]:
+        exact = Fraction(a) * Fraction(b) + Fraction(c)
+        assert fma(*np.float32([[a], [b], [c]]))[0] == round_to_float32(exact)
+
+
+def test_litert_is_torch_until_the_reference_kernels():
+    x = (np.arange(-3000, 3000) * 0.05).astype(np.float32)
+    qp = QParams(scale=0.1, zero_point=3, grid=Grid(n_bits=8))
+    codes = {dialect: quantize(x, qp, dialect=dialect) for dialect in ("torch", "litert", "onnx", "litert_reference")}
+    assert np.array_equal(codes["litert"], codes["torch"])
+    assert (codes["onnx"] != codes["torch"]).any()
+    assert (codes["litert_reference"] != codes["onnx"]).any()
 
 
 def test_fma_where_rounding_through_float64_goes_wrong():

@@ -22,6 +22,12 @@ def test_against_scipy():
 
 def test_edges():
     assert sqnr_db([1.0], [1.0]) == math.inf
+    assert sqnr_db([10.0, 0.0], [9.0, 0.0]) == 20  # a tenth of the amplitude: a factor of 100 in power
+    assert mse(np.uint8([0]), np.uint8([255])) == 255**2  # not in uint8, where the difference wraps
+    for metric in (mse, sqnr_db, cosine_similarity):
+        for bad in (np.nan, np.inf):
+            assert not math.isfinite(metric([bad, 1.0], [1.0, 1.0]))
+        assert math.isnan(metric([np.inf, 1.0], [np.inf, 1.0]))
     assert kl_divergence([1, 0], [1, 1]) == pytest.approx(math.log(2), rel=1e-15)
     assert kl_divergence([1, 1], [1, 0]) == math.inf
     assert bits_per_weight((10, 64), n_bits=8) == 8 + 32 / 640
@@ -33,6 +39,13 @@ def test_edges():
     [
         (lambda: mse([1.0], [1.0, 2.0]), "one shape"),
         (lambda: mse([], []), "empty"),
+        (lambda: kl_divergence([1], [1, 2]), r"p has shape \(1,\), q \(2,\)"),
+        (lambda: kl_divergence([1e308, 1e308], [1, 1]), "sum inf"),
+        (lambda: kl_divergence([np.nan, 1], [1, 1]), "p is no distribution"),
+        (lambda: bits_per_weight((-4, -4), n_bits=8), "no weights"),
+        (lambda: bits_per_weight((4, 4), n_bits=-8), "n_bits=-8"),
+        (lambda: bits_per_weight((4, 4), n_bits=8, scale_bits=-1), "scale_bits=-1"),
+        (lambda: bits_per_weight((4, 4), n_bits=8, zero_point_bits=math.inf), "zero_point_bits=inf"),
         (lambda: sqnr_db([0.0], [1.0]), "all zeros"),
         (lambda: cosine_similarity([0.0], [1.0]), "no direction"),
         (lambda: kl_divergence([-1, 2], [1, 1]), "lowest value -1"),
@@ -42,4 +55,22 @@ def test_edges():
 )
 def test_what_is_undefined_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mse(["a"], ["b"]), "x has dtype <U1"),
+        (lambda: mse([1.0], [1j]), "x_hat has dtype complex128"),
+        (lambda: kl_divergence([1], [None]), "q has dtype object"),
+        (lambda: sqnr_db(np.ma.ones(2), [1.0, 1.0]), "masked"),
+        (lambda: bits_per_weight(16, n_bits=8), "shape=16 is a int; pass a tuple"),
+        (lambda: bits_per_weight((4.0, 4), n_bits=8), "size in shape=4.0 is a float"),
+        (lambda: bits_per_weight((4, 4), n_bits="8"), "n_bits='8' is a str"),
+        (lambda: bits_per_weight((4, 4), n_bits=True), "n_bits=True is a bool"),
+    ],
+)
+def test_what_is_not_a_number_is_refused(call, message):
+    with pytest.raises(TypeError, match=message):
         call()

@@ -2,6 +2,7 @@
 
 import re
 import statistics
+import symtable
 import sys
 from pathlib import Path
 
@@ -147,3 +148,38 @@ def test_the_code_of_a_lesson_is_short(path):
     lengths = [len([line for line in cell.source.splitlines() if line.strip()]) for cell in code_cells(path)]
     assert max(lengths) <= 25
     assert statistics.median(lengths) <= 6
+
+
+def rebound_under_a_slider(sources: list[str]) -> list[str]:
+    """Names that a slider's function looks up when it is moved, and that a later cell has given another meaning.
+
+    Run from top to bottom such a page is in order, so nbval passes it; the slider breaks when the reader has run on.
+    """
+    found = []
+    for index, source in enumerate(sources):
+        called = re.search(r"widgets\.explore\(\s*(\w+)", source)
+        if not called:
+            continue
+        tables = symtable.symtable(source, "cell", "exec").get_children()
+        (function,) = [table for table in tables if table.get_name() == called[1]]
+        looked_up, inner = set(), [function]
+        while inner:
+            table = inner.pop()
+            looked_up |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+            inner += table.get_children()
+        for later in sources[index + 1 :]:
+            top = symtable.symtable(later, "cell", "exec").get_symbols()
+            found += sorted(looked_up & {symbol.get_name() for symbol in top if symbol.is_assigned()})
+    return found
+
+
+@every_lesson
+def test_a_slider_still_works_at_the_end_of_the_page(path):
+    assert rebound_under_a_slider([cell.source for cell in code_cells(path)]) == []
+
+
+def test_a_name_rebound_under_a_slider_is_seen():
+    page = ["def draw(n):\n    plot([t[n] for t in table], limit)\nwidgets.explore(draw, n=(1, 2))", "limit = [2]"]
+    assert rebound_under_a_slider(page) == ["limit"]
+    assert rebound_under_a_slider([page[0], "table, x = 1, 2"]) == ["table"]
+    assert rebound_under_a_slider([page[0], "n = 3\nprint([limit for limit in range(3)])"]) == []

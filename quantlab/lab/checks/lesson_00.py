@@ -56,6 +56,7 @@ def check_storage_dtype(answer, say):
         (16, False, "uint16", "16 bits without a sign are uint16"),
         (17, True, "int32", "17 bits do not fit into 16"),
         (33, False, "uint64", "33 bits do not fit into 32"),
+        (33, True, "int64", "33 bits do not fit into 32, with a sign either"),
     ]:
         got = answer(n_bits, signed)
         when = f"with n_bits={n_bits}, signed={signed}"
@@ -91,6 +92,14 @@ def check_max_abs_error(answer, say):
     got = answer(np.array([3], dtype=np.uint8), np.array([5], dtype=np.uint8))
     hint = "uint8 has no negative numbers, 3 - 5 wraps to 254: convert before you subtract"
     expect_close(got, 2.0, atol=0, when="with x=uint8 [3], y=uint8 [5]", hint=hint)
+    big, small = np.array([2**30], dtype=np.int32), np.array([-(2**30)], dtype=np.int32)
+    hint = "int32 ends at 2**31 - 1, and the difference wraps: convert to floating point before you subtract"
+    expect_close(answer(big, small), 2.0**31, atol=0, when="with x=int32 [2**30], y=int32 [-2**30]", hint=hint)
+    got = answer(np.array([2**24 + 1], dtype=np.int32), np.array([2**24], dtype=np.int32))
+    hint = "float32 has no number between 2**24 and 2**24 + 2 (lesson 02 says why): convert to float64"
+    expect_close(got, 1.0, atol=0, when="with x=int32 [2**24 + 1], y=int32 [2**24]", hint=hint)
+    got = answer(np.array([0.5], dtype=np.float32), np.array([0.75], dtype=np.float32))
+    expect_close(got, 0.25, atol=0, when="with x=[0.5], y=[0.75]", hint="whole numbers cut fractions off")
     got = answer(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [3.0, 9.0]]))
     if isinstance(got, np.ndarray) and got.shape != ():
         expect_array(got, shape=(), when="with two 2 x 2 arrays")
@@ -128,4 +137,10 @@ def check_keep_bits(answer, say):
         expect_equal(answer(x, n_bits), want, when=f"with pixels={pixels}, n_bits={n_bits}", hint=hint)
     everything = np.arange(256, dtype=np.uint8)
     expect_equal(answer(everything, 8), everything, when="with all 256 values, n_bits=8", hint="8 bits change nothing")
+    hint = "one step is 36.43, which is 36: round to a whole number, neither always up nor always down"
+    expect_equal(answer(everything[36:37], 3), everything[36:37], when="with pixels=[36], n_bits=3", hint=hint)
+    for n_bits in range(1, 8):
+        allowed = np.linspace(0, 255, 2**n_bits)
+        want = np.rint(allowed[np.abs(allowed - everything[:, None]).argmin(axis=1)]).astype(np.uint8)
+        expect_equal(answer(everything, n_bits), want, when=f"with all 256 values, n_bits={n_bits}")
     say("you wrote a quantizer: lesson 03 gives it a scale and a zero point")

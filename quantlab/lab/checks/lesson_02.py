@@ -67,6 +67,12 @@ def check_fields(answer, say):
         got = answer(v)
         expect_type(got, (tuple, list), when=when)
         expect(len(got) == 3, f"{when} you return {len(got)} values; wanted are sign, exponent, mantissa")
+        for field in got:
+            expect_type(field, int, when=when)
+        if x == 1.0 and 127 in (got[0], got[2]):
+            raise Incorrect(f"{when} you return {tuple(map(int, got))}: the order is sign, exponent, mantissa")
+        if x == -0.75 and got[0] == -1:
+            raise Incorrect(f"{when} your sign is -1: it is stored as one bit, 1 for negative numbers")
         if x == 1.0 and got[1] == 0:
             raise Incorrect(
                 f"{when} your exponent is 0: the bias is taken off; wanted is the field as it is stored, 127"
@@ -116,7 +122,11 @@ def check_small_float(answer, say):
                 )
             if got == -want:
                 raise Incorrect(f"{when} you return {got:g}, expected {want:g}: the highest bit is the sign")
-            if got in (2 * want, want / 2):
+            if subnormal and got == 0:
+                raise Incorrect(f"{when} you return 0, expected {want:g}: exponent field 0 still has its mantissa")
+            if not math.isfinite(got):
+                raise Incorrect(f"{when} you return {got:g}, expected {want:g}: all codes are numbers here")
+            if got * want > 0 and math.frexp(got / want)[0] == 0.5:  # off by a power of two
                 raise Incorrect(
                     f"{when} you return {got:g}, expected {want:g}: the bias is 2**(exp_bits - 1) - 1, {bias}"
                 )
@@ -138,7 +148,7 @@ def check_small_float(answer, say):
 def check_round_to_fp4(answer, say):
     """``round_to_fp4(x)``: the nearest value of e2m1, ties to the even code, saturating."""
     for x, hint in [
-        ([0.3, 1.2, 1.9], "round to the nearest value, not to the next lower one"),
+        ([0.3, 1.2, 1.9], "below 2 the values are 0.5 apart: take the nearest value, not the next lower one"),
         ([-0.3, -1.9], "negative values are the mirror image"),
         ([100.0, -7.0], "6 is the largest value: saturate"),
         ([math.inf, -math.inf], "infinity saturates as well; it is equally far from every value, so clip first"),
@@ -180,9 +190,14 @@ def check_pack_int4(answer, say):
             continue
         bits, wanted = ([f"{byte:08b}" for byte in a.tolist()] for a in (got, want))
         hint = ""
+        padded = np.append(x, np.zeros(x.size % 2, dtype=np.int8)).view(np.uint8)
         if q == [1, 2]:
             hint = "the first code belongs into the low four bits, on the right" if got[0] == 0x12 else ""
-        elif min(q) < 0:
+        elif np.array_equal(got, padded[0::2] | (padded[1::2] << 4)):
             hint = "the sign bits of one code spill into its neighbour: mask with & 0x0F before you combine"
+        elif min(q) < 0:
+            hint = "a negative code is two's complement, in four bits: -1 is 1111, -2 is 1110"
+        elif len(q) % 2:
+            hint = "the last code stands in the low four bits, and the high four are 0"
         raise Incorrect(f"{when} your bytes are {', '.join(bits)}, expected {', '.join(wanted)}: {hint}".rstrip(": "))
-    say("this is the order of ONNX and ggml; bitsandbytes has it the other way round")
+    say("this is the order of ONNX; bitsandbytes has it the other way round")

@@ -145,6 +145,7 @@ def check_best_threshold(answer, say):
         ),
         (many, "a hundred 1s and one 8", 1, [1.0, 8.0], "a hundred 1s that round to 0 cost more than one 8 that clips"),
         ([0.0, 0.0], "[0, 0]", 4, [3.0, 2.0, 1.0], "all errors are 0: the first candidate is wanted"),
+        ([-2.0], "[-2]", 1, [1.0, 2.0], "the narrow grid begins at -quant_max: with T=1 it ends at -1 and 1"),
     ]:
         when = f"with x={shown}, quant_max={quant_max}, candidates={candidates}"
         array = np.array(x, dtype=np.float32)

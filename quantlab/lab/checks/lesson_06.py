@@ -31,7 +31,11 @@ def check_safe_products(answer, say):
         when = "with a in {}..{}, b in {}..{}, n_bits={}".format(*ranges, n_bits)
         got = answer(*ranges, n_bits)
         if np.ndim(got) == 0 and got < 0:
-            raise Incorrect(f"{when} you return {got}: no product is negative here, so the lower end does not count")
+            a_min, _, b_min, _ = ranges
+            reason = "the lower end of the accumulator is reached by the smallest product, the upper one by the largest"
+            if min(a_min, b_min) > 0:
+                reason = "no product is negative here, so the lower end does not count"
+            raise Incorrect(f"{when} you return {got}: {reason}")
         expect_equal(got, want, when=when, hint=hint)
         expect_type(got, int, when=when)
     say("a layer of 131,072 inputs could overflow int32; none of this course has a tenth of that")
@@ -242,6 +246,7 @@ def check_layer(answer, say):
     ask(4, 4, 0, 10, "the zero point counts in steps of the output: add it after the shift")
     ask(20, 10, 0, 0, "the product of two int8 wraps in int8: widen before you multiply")
     ask(3, 1, 0, 0, "0.75 rounds to 1; a shift alone cuts it to 0: add half of the last step first")
+    ask(2, 1, 0, 0, "0.5 is a tie, and half up sends it to 1")
     ask(2, -20, 0, -100, "ReLU cuts off at the real number 0, and its code is the zero point, not 0")
     ask(2, 20, 0, -100, "this output, 10 steps above the zero point, is positive: ReLU lets it pass")
     ask(127, 127, 0, 100, "beyond 127 the output saturates: clip before you cast to int8")

@@ -37,12 +37,18 @@ def check_straight_through(answer, say):
         got = expect_array(answer(dy, values, 1.0, zero_point, *ends), shape=(1,), when=when)
         if got[0] == 1.0:
             raise Incorrect(f"{when} you return 1: that is the slope; the chain rule multiplies it by dy")
-        expect_close(got, want, atol=0, when=when, hint=hint)
+        expect_close(got, want, atol=1e-9, when=when, hint=hint)
     rng = np.random.default_rng(7)
     x, dy = rng.uniform(-3, 3, 500).astype(np.float32), rng.standard_normal(500, np.float32)
     want = fake_quantize_backward(dy, x, QParams(scale=0.25, zero_point=2, grid=Grid(n_bits=4)))
     got = answer(dy, x, 0.25, 2, *ends)
-    expect_close(got, want, atol=0, when="with 500 values, scale=0.25, zero_point=2", hint="divide by the scale")
+    expect_close(
+        got,
+        want,
+        atol=1e-9,
+        when="with 500 values, scale=0.25, zero_point=2",
+        hint="divide by the scale, look at both ends",
+    )
 
 
 @exercise(
@@ -78,6 +84,10 @@ def check_noisy(answer, say):
     expect(
         abs(ratio - 1) < 0.05, f"{when} your variance is {ratio:.2f} times scale**2 / 12: fill the whole step evenly"
     )
+    narrow = np.ptp(np.asarray(answer(np.zeros(1000), 0.125, np.random.default_rng(7)))) / 0.125
+    # The width of n uniform values falls short of a step by 2 / n of it, here 0.2 %.
+    hint = "the width of the errors is the scale, whatever it is"
+    expect(abs(narrow - 1) < 0.05, f"with 1000 zeros, scale=0.125 your errors span {narrow:.2f} steps: {hint}")
     again = answer(x, scale, np.random.default_rng(7))
     expect(np.array_equal(got, again), f"{when} two calls with equal generators differ: draw from rng, not elsewhere")
     say(f"variance {ratio:.2f} times scale**2 / 12, the one of rounding")

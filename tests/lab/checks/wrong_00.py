@@ -64,6 +64,12 @@ def a_text(n_bits, signed):
     return f"int{next(w for w in (8, 16, 32, 64) if w >= n_bits)}"
 
 
+@wrong("00.2", says="with a sign either")
+def no_int64(n_bits, signed):
+    width = next(w for w in (8, 16, 32, 64) if w >= n_bits)
+    return np.dtype(f"int{min(width, 32)}" if signed else f"uint{width}")
+
+
 @wrong("00.3", says="whatever its sign")
 def signed_difference(x, y):
     return float(np.max(y.astype(np.float64) - x, initial=0.0))
@@ -77,6 +83,22 @@ def mean(x, y):
 @wrong("00.3", says="3 - 5 wraps to 254")
 def wraps(x, y):
     return float(np.abs(x - y).max(initial=0))
+
+
+@wrong("00.3", says="whole numbers cut fractions off")
+def whole_numbers(x, y):
+    return float(np.abs(x.astype(np.int64) - y.astype(np.int64)).max(initial=0))
+
+
+@wrong("00.3", says="int32 ends at 2**31 - 1")
+def one_size_larger(x, y):
+    kind = {1: np.int16}.get(x.itemsize, x.dtype)
+    return float(np.abs(x.astype(kind) - y.astype(kind)).max(initial=0))
+
+
+@wrong("00.3", says="convert to float64")
+def in_float32(x, y):
+    return float(np.abs(x.astype(np.float32) - y.astype(np.float32)).max(initial=0))
 
 
 @wrong("00.3", says="look at every element, whatever the shape")
@@ -117,6 +139,12 @@ def wrapped(pixels, n_bits):
 def cut_off(pixels, n_bits):
     step = 255 / (2**n_bits - 1)
     return (np.rint(pixels / step) * step).astype(np.uint8)
+
+
+@wrong("00.4", says="neither always up nor always down")
+def rounded_up(pixels, n_bits):
+    step = 255 / (2**n_bits - 1)
+    return np.ceil(np.rint(pixels / step) * step).astype(np.uint8)
 
 
 @wrong("00.4", says="has dtype float64; wanted is uint8")

@@ -32,6 +32,12 @@ def rounded_once(shapes, n_bits):
     return math.ceil(_model_bytes(shapes, n_bits, exact=float))
 
 
+@wrong("01.1", says="round up once for the array")
+def rounded_by_row(shapes, n_bits):
+    rows = sum(s[0] * math.ceil(math.prod(s[1:]) * n_bits / 8) + 4 * s[0] for s in shapes if len(s) >= 2)
+    return rows + 4 * sum(math.prod(s) for s in shapes if len(s) < 2)
+
+
 @wrong("01.1", says="a float32 scale for each of the 2 rows")
 def scale_a_column(shapes, n_bits):
     return _model_bytes(shapes, n_bits, axis=-1)
@@ -128,6 +134,11 @@ def one_after_the_other(*args):
     return _tokens(*args, longer=sum)
 
 
+@wrong("01.4", says="reading takes longer here")
+def shorter_time(*args):
+    return _tokens(*args, longer=min)
+
+
 @wrong("01.4", says="read once for all readers together")
 def weights_for_each_reader(n_weights, n_bits, group_size, readers, bandwidth, peak):
     return _tokens(n_weights, n_bits, group_size, 1, bandwidth, peak)
@@ -151,6 +162,11 @@ def _limit(peak, speedup, overhead):
 @wrong("01.5", says="at width 10 float32 is faster, at 11 int8")
 def rounded_down(rows, peak, speedup, overhead):
     return math.floor(_limit(peak, speedup, overhead))
+
+
+@wrong("01.5", says="you return 12, expected 11: at width 10 float32 is faster")
+def rounded_to_nearest(rows, peak, speedup, overhead):
+    return round(_limit(peak, speedup, overhead)) + 1
 
 
 @wrong("01.5", says="strictly faster is 11")

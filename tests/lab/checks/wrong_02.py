@@ -43,6 +43,23 @@ def with_leading_one(x):
     return sign, exponent, mantissa + 2**23
 
 
+@wrong("02.2", says="the order is sign, exponent, mantissa")
+def other_order(x):
+    sign, exponent, mantissa = _fields(x)
+    return sign, mantissa, exponent
+
+
+@wrong("02.2", says="it is stored as one bit")
+def arithmetic_shift(x):
+    return int(np.float32(x).view(np.int32)) >> 31, *_fields(x)[1:]
+
+
+@wrong("02.2", says="a float; wanted is an int")
+def mantissa_as_fraction(x):
+    sign, exponent, mantissa = _fields(x)
+    return sign, exponent, mantissa / 2**23
+
+
 @wrong("02.2", says="the sign is the highest bit")
 def sign_by_comparison(x):
     return int(x < 0), *_fields(x)[1:]
@@ -95,13 +112,29 @@ def bias_off_by_one(code, exp_bits, man_bits):
     return _small_float(code, exp_bits, man_bits, bias=2 ** (exp_bits - 1))
 
 
+@wrong("02.3", says="(exp_bits - 1) - 1, 1")
+def float32_bias(code, exp_bits, man_bits):
+    return _small_float(code, exp_bits, man_bits, bias=127)
+
+
+@wrong("02.3", says="exponent field 0 still has its mantissa")
+def flushed(code, exp_bits, man_bits):
+    return _small_float(code, exp_bits, man_bits) if (code >> man_bits) % 2**exp_bits else 0.0
+
+
+@wrong("02.3", says="all codes are numbers here")
+def highest_exponent_reserved(code, exp_bits, man_bits):
+    reserved = (code >> man_bits) % 2**exp_bits == 2**exp_bits - 1
+    return np.inf if reserved else _small_float(code, exp_bits, man_bits)
+
+
 def _round(x, *, largest=6.0, rounding=np.rint):
     a = np.minimum(np.abs(x), largest)
     step = np.where(a < 2, 0.5, np.where(a < 4, 1.0, 2.0))
     return np.copysign(rounding(a / step) * step, x)
 
 
-@wrong("02.4", says="not to the next lower one")
+@wrong("02.4", says="not the next lower one")
 def cut(x):
     return _round(x, rounding=np.floor)
 
@@ -159,6 +192,11 @@ def big_order(q):
 @wrong("02.5", says="the sign bits of one code spill")
 def not_masked_codes(q):
     return _pack(q, mask=0xFF)
+
+
+@wrong("02.5", says="in four bits: -1 is 1111")
+def sign_bit(q):
+    return _pack(np.where(q < 0, np.abs(q) | 8, q).astype(np.int8))
 
 
 @wrong("02.5", says="your result has shape (0,)")

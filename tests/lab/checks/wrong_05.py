@@ -158,6 +158,16 @@ def last_of_equal(x, quant_max, candidates):
     return [T for T, error in zip(candidates, errors, strict=True) if error == min(errors)][-1]
 
 
+@wrong("05.4", says="the narrow grid begins at -quant_max")
+def not_narrow(x, quant_max, candidates):
+    return _best(
+        x,
+        quant_max,
+        candidates,
+        lambda x, T, m: np.mean((x - np.clip(np.rint(x / (T / m)), -m - 1, m) * (T / m)) ** 2),
+    )
+
+
 @wrong("05.4", says="the step depends on T")
 def one_step_for_all(x, quant_max, candidates):
     largest = float(np.abs(x).max()) or 1.0

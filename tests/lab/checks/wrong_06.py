@@ -38,6 +38,12 @@ def both_ends_always(a_min, a_max, b_min, b_max, n_bits):
     return min((2 ** (n_bits - 1) - 1) // max(products), -(2 ** (n_bits - 1)) // min(products))
 
 
+@wrong("06.1", says="reached by the smallest product")
+def upper_end_twice(a_min, a_max, b_min, b_max, n_bits):
+    products = corners(a_min, a_max, b_min, b_max)
+    return min((2 ** (n_bits - 1) - 1) // p for p in (max(products), min(products)))
+
+
 @wrong("06.2", says="what it multiplies is the sums of B")
 def sums_swapped(C, row_sums, column_sums, K, a, b):
     return (C - a * row_sums[:, None] - b * column_sums + K * a * b).astype(np.int32)
@@ -194,3 +200,10 @@ def product_in_int32_too(x_q, w_q, folded, multiplier, shift, y_zero_point):
 @wrong("06.6", says="add it after the shift")
 def zero_point_shifted_away(x_q, w_q, folded, multiplier, shift, y_zero_point):
     return np.maximum(mended(x_q, w_q, folded + y_zero_point, multiplier, shift, 0, zero=-128), np.int8(y_zero_point))
+
+
+@wrong("06.6", says="half up sends it to 1")
+def ties_to_even(x_q, w_q, folded, multiplier, shift, y_zero_point):
+    acc = x_q.astype(np.int64) @ w_q.astype(np.int64).T + folded
+    y = np.rint(acc * (multiplier * 2.0 ** (shift - 31))) + y_zero_point
+    return np.clip(np.maximum(y, y_zero_point), -128, 127).astype(np.int8)

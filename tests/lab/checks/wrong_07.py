@@ -68,6 +68,11 @@ def half_as_wide(x, scale, rng):
     return x + rng.uniform(-scale / 4, scale / 4, x.shape)
 
 
+@wrong("07.2", says="the width of the errors is the scale")
+def scale_squared(x, scale, rng):
+    return x + rng.uniform(-(scale**2), scale**2, x.shape)
+
+
 @wrong("07.2", says="draw from rng, not elsewhere")
 def own_generator(x, scale, rng):
     return x + scale * (np.random.default_rng().random(x.shape) - 0.5)
