@@ -268,11 +268,11 @@ plots.lines(
 # %%
 from quantlab.lab import widgets
 
-tensors = {"weights": weights, "activations": acts}
+choices = {"weights": weights, "activations": acts}
 
 
 def draw(tensor, n_bits, cut):
-    v = tensors[tensor]
+    v = choices[tensor]
     m = cut / 100 * np.abs(v).max()
     symmetric = tensor == "weights"
     qp = choose_qparams(-m if symmetric else 0, m, grid=Grid(n_bits), symmetric=symmetric)
@@ -291,7 +291,7 @@ def draw(tensor, n_bits, cut):
 
 
 bits, cuts = widgets.slider(2, 8, start=4), widgets.slider(10, 100, start=30, step=5)
-widgets.explore(draw, tensor=list(tensors), n_bits=bits, cut=cuts)
+widgets.explore(draw, tensor=list(choices), n_bits=bits, cut=cuts)
 
 # %% [markdown]
 # The orange spikes are the marks. Each collects what lies within half a gap; the two at the ends collect all that was
