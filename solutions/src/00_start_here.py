@@ -8,7 +8,7 @@
 # %%
 import numpy as np
 
-from quantlab.lab import check, hint, solution  # noqa: F401
+from quantlab.lab import check, hint, solution
 
 # %% [markdown]
 # ## 00.1 Count the bytes &nbsp; (difficulty 1, 3 minutes)

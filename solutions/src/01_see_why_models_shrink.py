@@ -8,7 +8,7 @@
 # %%
 import math
 
-from quantlab.lab import check, hint, solution  # noqa: F401
+from quantlab.lab import check, hint, solution
 
 # %% [markdown]
 # ## 01.1 Weigh a model &nbsp; (difficulty 1, 8 minutes)

@@ -9,7 +9,7 @@
 # %%
 import numpy as np
 
-from quantlab.lab import check, hint, solution  # noqa: F401
+from quantlab.lab import check, hint, solution
 
 # %% [markdown]
 # ## 02.1 Read two's complement &nbsp; (difficulty 1, 4 minutes)

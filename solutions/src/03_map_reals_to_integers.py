@@ -9,7 +9,7 @@
 # %%
 import numpy as np
 
-from quantlab.lab import check, hint, solution  # noqa: F401
+from quantlab.lab import check, hint, solution
 
 # %% [markdown]
 # ## 03.1 Fit the ruler &nbsp; (difficulty 1, 6 minutes)

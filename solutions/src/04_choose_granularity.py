@@ -8,7 +8,7 @@
 # %%
 import numpy as np
 
-from quantlab.lab import check, hint, solution  # noqa: F401
+from quantlab.lab import check, hint, solution
 
 # %% [markdown]
 # ## 04.1 Count the true bits &nbsp; (difficulty 1, 5 minutes)

@@ -8,7 +8,7 @@
 # %%
 import numpy as np
 
-from quantlab.lab import check, hint, solution  # noqa: F401
+from quantlab.lab import check, hint, solution
 
 # %% [markdown]
 # ## 05.1 Average a range &nbsp; (difficulty 1, 8 minutes)

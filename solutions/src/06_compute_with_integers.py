@@ -7,7 +7,7 @@
 # %%
 import numpy as np
 
-from quantlab.lab import check, hint, solution  # noqa: F401
+from quantlab.lab import check, hint, solution
 
 # %% [markdown]
 # ## 06.1 Count the safe products &nbsp; (difficulty 1, 8 minutes)

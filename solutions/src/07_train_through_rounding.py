@@ -7,7 +7,7 @@
 # %%
 import numpy as np
 
-from quantlab.lab import check, hint, solution  # noqa: F401
+from quantlab.lab import check, hint, solution
 
 # %% [markdown]
 # ## 07.1 Let the gradient through &nbsp; (difficulty 1, 6 minutes)
