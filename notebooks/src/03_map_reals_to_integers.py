@@ -106,8 +106,8 @@ print("weights    ", weights.shape, f"from {weights.min():.3f} to {weights.max()
 plots.images(
     {"what the network sees": cat, "channel 12 of 144": acts[0, 12] / 6, "channel 20": acts[0, 20] / 6},
     columns=3,
-    title="A photograph, and two of the 144 feature maps that enter block 3",
-    alt="A cat's face beside two feature maps of 56 by 56 pixels, in which its eyes, nose and stripes show.",
+    title="A photograph, and two of the 144 feature maps inside block 3",
+    alt="A cat's face beside two feature maps of 56 by 56 pixels, in which its eyes and stripes show.",
 )
 
 # %% [markdown]
@@ -255,15 +255,15 @@ plots.lines(
     dots=False,
     xlabel="cut, in % of the largest weight",
     ylabel="mean squared error",
-    title="4 bits: a ruler cut to a third is best, although it clips",
+    title="4 bits: a ruler cut to 30 % is best, although it clips",
     alt="Rounding error rises with the cut, clipping error falls steeply; their sum is smallest near 30 percent.",
 )
 
 # %% [markdown]
 # The few largest weights had stretched the ruler for all the others.
 # Rounding grows with the square of the cut; clipping falls quickly, because the tails are thin. Where to cut is
-# lesson 05's question. Get a feeling for it here: at 8 bits the best cut is elsewhere, and for the activations, from
-# 4 bits on, there is none.
+# lesson 05's question. Get a feeling for it here: with more bits the best cut moves outwards, and for the activations,
+# from 4 bits on, no step of the slider beats 100 %.
 
 # %%
 from quantlab.lab import widgets
@@ -365,9 +365,10 @@ for hi in (255, pixels.max()):
 #    = \underbrace{20 \log_{10}(2^b - 1)}_{\approx\, 6.02\, b}
 #    \;-\; \underbrace{20 \log_{10} \frac{R}{\sqrt{12}\; r}}_{\text{penalty}} $$
 #
-# The slope is the same for all tensors. The **penalty** is the tensor's own, and it asks one question: how long must
-# the ruler be, measured in typical values? For uniform data $R = \sqrt{12}\, r$, and the penalty is 0. Signal engineers
-# call $m/r$ the *crest factor*; for a symmetric ruler the penalty is its decibels less 4.77.
+# As long as $s^2/12$ holds, the slope is the same for all tensors. The **penalty** is the tensor's own, and it asks one
+# question: how long must the ruler be, measured in typical values? For uniform data $R = \sqrt{12}\, r$, and the
+# penalty is 0. Signal engineers call $m/r$ the *crest factor*; for a symmetric ruler the penalty is its decibels less
+# 4.77.
 #
 # A third real tensor joins in: a weight matrix of MiniLM.
 #
@@ -406,7 +407,8 @@ for name, (v, symmetric) in tensors.items():
 #
 # - **Activations** come out 1.9 dB better. They are the values on marks: $-10 \log_{10} 0.65 = 1.9$.
 # - **MiniLM** at 4 bits gets 0.2 dB where the formula says $-16.6$. Few levels: nearly all weights become zero, and
-#   then the error is the signal, 0 dB. Rounding to the nearest mark is hardly ever worse than that.
+#   then the error is the signal, 0 dB. It cannot be worse than that: zero is a mark, and the nearest mark is never
+#   further away than zero.
 #
 # The half decibel from above is found too: on the symmetric ruler $6.0$ lies half a gap beyond the last mark, and each
 # of the sixes, exact before, gets the largest error there is.
@@ -417,9 +419,9 @@ plots.lines(
     measured,
     xlabel="bits",
     ylabel="SQNR in dB",
-    title="The slope is 6 dB a bit for everybody; the offset is the tensor's own",
-    alt="Four lines that rise by 6 dB a bit: activations and uniform on top, weights 14 dB below uniform; MiniLM is "
-    "flat near zero up to 6 bits and then rises 40 dB below.",
+    title="With enough levels 6 dB a bit; the offset is the tensor's own",
+    alt="Four lines that end up rising by 6 dB a bit: activations and uniform on top, weights 14 dB below uniform from "
+    "4 bits on; MiniLM stays near zero up to 6 bits and ends 40 dB below uniform.",
 )
 
 # %% [markdown]
@@ -438,7 +440,7 @@ minilm = tensors["MiniLM"][0]
 sizes = np.sort(np.abs(minilm), axis=None)[::-1]
 print("largest sizes", sizes[:5].round(2), f"of {minilm.size:,}")
 for k in (1, 3):
-    print(f"without the largest {k}: {20 * np.log10(sizes[0] / sizes[k]):.1f} dB less penalty")
+    print(f"without the largest {k}: {20 * np.log10(sizes[0] / sizes[k]):.1f} dB less noise")
 
 # %% [markdown]
 # One weight out of 589,824 is 7.91, the next 1.24. It makes the ruler six times longer, and all the others pay 16 dB
@@ -521,7 +523,7 @@ for name, formula in formulas.items():
     print(f"{name:24s} ties {share[0]:6.2%}   weights {share[1]:8.4%}   by at most {np.abs(differ[0]).max():.0f}")
 
 # %% [markdown]
-# Every honest formula differs from the others somewhere, always by one mark: on the ties for up to a quarter of the
+# Every honest formula differs from torch's somewhere, always by one mark: on the ties for up to a quarter of the
 # values, on the weights hardly ever. (The second row is the largest because $z = -43$ is odd. Who adds $z$ before
 # rounding sends $0.5 - 43 = -42.5$ to the even $-42$; who adds it after sends $0.5$ to the even $0$, and lands on
 # $-43$.) So:
@@ -529,7 +531,8 @@ for name, formula in formulas.items():
 # - A comparison of two tools on random data will pass, and prove little. Compare on ties.
 # - If you must match a tool to the bit, copy its formula, its precision and its order of operations. float64 is not
 #   "more correct" here: it is another dialect.
-# - One mark in a few values does no harm to a network. A *bug* differs elsewhere: see the last row.
+# - At a tie both marks are equally near, so neither answer is the worse one. A *bug* differs elsewhere too: in the last
+#   row, on half of the weights.
 #
 # One dialect depends on the machine: `torch.quantize_per_tensor` uses a fused multiply-add where the processor has one.
 # (The function is on its way out: torch 2.13 warns that its quantized tensors will be removed. Old models still speak
@@ -549,7 +552,8 @@ print(f"torch.quantize_per_tensor on this machine: {np.count_nonzero(difference)
 # ## 127 or 127.5?
 #
 # A symmetric ruler on $-128 \ldots 127$ has a middle that is not zero. torch divides $m$ by half of the gaps,
-# $255/2 = 127.5$. TFLite leaves $-128$ out (`narrow=True`) and divides by 127, so that the ruler is really symmetric.
+# $255/2 = 127.5$. TFLite's weights leave $-128$ out (`narrow=True`): $m$ is divided by 127, and the ruler is really
+# symmetric.
 # Same idea, different scale:
 
 # %%
@@ -564,8 +568,9 @@ for narrow, (low, divisor) in {False: (-128, 127.5), True: (-127, 127)}.items():
     print(f"narrow={narrow!s:5s}  m / scale = {divisor:5}   equal to torch's observer: True")
 
 # %% [markdown]
-# With 127.5 the largest value, $m$, lands half a gap beyond 127 and is clipped to it: the error is $s/2$, no more than
-# rounding does anyway. **Predict.** How much does the narrow grid cost in dB: at 8 bits, at 4, at 2?
+# With 127.5 a value of $m$ lands half a gap beyond 127 and is clipped to it; $-m$ lands midway between $-128$ and
+# $-127$. Both errors are $s/2$, no more than rounding does anyway. **Predict.** How much does the narrow grid cost in
+# dB: at 8 bits, at 4, at 2?
 
 # %%
 for n_bits in (8, 4, 2):
@@ -576,7 +581,7 @@ for n_bits in (8, 4, 2):
     print(f"{n_bits} bits: full {noise[0]:5.2f} dB, narrow {noise[1]:5.2f} dB")
 
 # %% [markdown]
-# Nothing at 8 bits, 0.6 dB at 4, and at 2 bits one of four marks is gone. The trap is to mix them: a scale that
+# Next to nothing at 8 bits, 0.6 dB at 4, and at 2 bits one of four marks is gone. The trap is to mix them: a scale that
 # was made with 127 and a converter that assumes 127.5 make every value 0.4 % too large or too small.
 
 # %% [markdown]
@@ -584,7 +589,7 @@ for n_bits in (8, 4, 2):
 #
 # - **"The error is at most half a step."** Only inside the ruler. Outside it has no bound.
 # - **"More clipping, more error"**, and its opposite, "never clip". At 4 bits the weights were best with 1 % of them
-#   clipped; at 8 bits with far less; the activations with none.
+#   clipped. Other bits and other tensors want other cuts: move the slider.
 # - **"SQNR tells how accurate the network will be."** It tells how much noise enters at one tensor. What the network
 #   does with the noise is another matter: layers differ, and later lessons measure it.
 # - **NaN has no mark.** Tools make an arbitrary integer of it, torch's fake quantization the lowest. `quantize`

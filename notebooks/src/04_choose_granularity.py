@@ -72,13 +72,15 @@ plots.channel_ranges(
 
 # %% [markdown]
 # Channel 422 is an **outlier channel**. Before folding it was three times as large as a typical filter, which would
-# do no harm. Its running variance $v$ is small, so folding multiplies it by a large $f$:
+# cost a bit and a half. Its $\gamma$ is large and its running variance $v$ small, so folding multiplies it by a large
+# $f$:
 
 # %%
 raw = np.abs(weights[f"{block}._depthwise_conv.weight"]).max(axis=(1, 2, 3))
 amax = np.abs(W).max(axis=(1, 2, 3))
-for name, size in [("raw filter", raw), ("factor f", f), ("folded filter", amax)]:
-    print(f"{name:13s}  channel 422: {size[422]:6.2f}   median {np.median(size):.2f}")
+gamma, v = weights[f"{block}._bn1.weight"], weights[f"{block}._bn1.running_var"]
+for name, size in [("raw filter", raw), ("gamma", gamma), ("variance v", v), ("factor f", f), ("folded filter", amax)]:
+    print(f"{name:13s}  channel 422: {size[422]:7.3f}   median {np.median(size):.3f}")
 
 # %% [markdown]
 # ## The report that hides it
@@ -95,11 +97,11 @@ energy = (W**2).sum(axis=(1, 2, 3))
 print(f"share of the signal that channel 422 holds: {energy[422] / energy.sum():.0%}")
 
 # %% [markdown]
-# A cosine of 0.998 looks like success. It is the same statement as 24 dB, and 24 dB is what 4 bits give; we paid for 8.
-# And even that number is flattered: a fifth of the "signal" in it is one channel, which is quantized well. The network
-# does not weigh channels by size. Each channel's output passes the same ReLU6, which cuts it to $[0, 6]$, and the next
-# layer reads all 480. So look at each filter's own SQNR. A few dead filters are left out: the network switched them off
-# in training, and their weights are nearly zero.
+# A cosine of 0.998 looks like success. It is the same statement as 24 dB, and 24 dB is what 4 bits give (6.02 dB each);
+# we paid for 8. And even that number is flattered: a fifth of the "signal" in it is one channel, which is
+# quantized well. The network does not weigh channels by size. Each channel's output passes the same ReLU6, which cuts
+# it to $[0, 6]$, and the next layer reads all 480. So look at each filter's own SQNR. A few dead filters are left out:
+# the network switched them off in training, and their weights are nearly zero.
 
 # %%
 live = np.flatnonzero(amax > 1e-4 * np.median(amax))
@@ -184,7 +186,7 @@ for i in range(16):
         W_hat = fake_quantize(W_i, choose_qparams(-limit, limit, grid=int8, symmetric=True, axis=axis))
         medians[name].append(np.median([sqnr_db(W_i[c], W_hat[c]) for c in kept]))
 gain = np.subtract(medians["per channel"], medians["per tensor"])
-print(f"gain: {gain.min():.0f} to {gain.max():.0f} dB, largest in block {gain.argmax()}")
+print(f"gain: {gain.min():.1f} to {gain.max():.1f} dB, largest in block {gain.argmax()}")
 
 # %%
 plots.lines(
@@ -372,7 +374,7 @@ for name in ("MiniLM", "Gauss"):
 plots.lines(
     bits,
     dbs,
-    title="Small groups pay on this layer, hardly on Gaussian weights",
+    title="Groups of 32 pay on this layer; on Gaussian weights they break even",
     alt="SQNR against true bits per weight. For MiniLM 4-bit groups lie above the line of wider codes up to 5 bits and "
     "below it at 6. For Gaussian weights they start a little above, touch the line at 4.5 bits and fall below.",
     xlabel="true bits per weight, scales included",
@@ -413,7 +415,7 @@ for title, names in [("second of feed-forward", second), ("all others", others)]
     print(f"largest of a typical row: {peak[0]:.1f} to {peak[1]:.1f} std")
 
 # %% [markdown]
-# Six of 36 layers gain 2 to 3 dB: the second layers of the feed-forward blocks, whose rows have the longest
+# Six of 36 layers gain 2.0 to 3.3 dB: the second layers of the feed-forward blocks, whose rows have the longest
 # tails (std is the standard deviation of the layer's weights). For
 # the other 30 it makes no difference worth a name. "Groups of 32 are better" is true of some layers of some models:
 # measure yours.
@@ -488,8 +490,8 @@ for name, runner in [("ONNX Runtime", session), ("reference evaluator", Referenc
 # %% [markdown]
 # ## Where it breaks
 #
-# - **"4 bits means 4.0 bits."** You have seen 4.13 to 6.0. Ask for the group size and the type of the scales, and
-#   whether embeddings are counted; compare models by file size.
+# - **"4 bits means 4.0 bits."** With groups you have seen 4.125 to 6.0. Ask for the group size and the type of the
+#   scales, and whether embeddings are counted; compare models by file size.
 # - **"Finer is always better."** Not at equal bytes, as the plot shows, and not for speed: each group boundary costs a
 #   float operation inside the product.
 # - **The kernel decides.** Integer kernels for convolutions take one scale an output channel (LiteRT's int8

@@ -15,7 +15,8 @@ from quantlab.lab import check, hint, solution
 # ## 03.1 Fit the ruler &nbsp; (difficulty 1, 6 minutes)
 #
 # Return the scale and the zero point of an asymmetric signed grid of `n_bits` bits that covers the range `[lo, hi]`.
-# The range need not hold zero (the ruler must), and an all-zero range gets the scale 1.
+# The range need not hold zero (the ruler must), and an all-zero range gets the scale 1; the formula for $z$ stays as it
+# is.
 
 
 # %%
@@ -150,7 +151,8 @@ check("03.4", predict_sqnr)
 # ## 03.5 Catch the broken quantizer &nbsp; (difficulty 3, 15 minutes)
 #
 # Somebody hands you `round_trip(x, lo, hi)`: it takes a float32 array to int8 and back, with an asymmetric ruler fitted
-# to `[lo, hi]`. Write its test: return True if it keeps the three promises below, on ranges and values of your choice.
+# to `[lo, hi]`, `lo < hi`. Write its test: return True if it keeps the three promises below, on ranges and values of
+# your choice.
 #
 # 1. Zero comes back as exactly zero.
 # 2. Inside `[lo, hi]`, widened to hold zero, no error exceeds half a gap.

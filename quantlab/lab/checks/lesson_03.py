@@ -52,8 +52,13 @@ def check_fit(answer, say):
             raise Incorrect(f"{when} you count marks from 0; a signed grid starts at {-(2 ** (n_bits - 1))}")
         hint = "you are one mark off: int() cuts, the grid rounds" if abs(zero_point - want_zero) == 1 else ""
         expect_equal(zero_point, want_zero, when=f"{when}, zero_point:", hint=hint)
+    when = "with lo=0.0, hi=0.0, n_bits=8"
+    got = answer(0.0, 0.0, 8)
+    expect_type(got, (tuple, list), when=when)
     hint = "a range of zeros is legal (a pruned channel), and a scale of 0 makes NaN later"
-    expect_close(answer(0.0, 0.0, 8), (1.0, -128), atol=0, when="with lo=0.0, hi=0.0, n_bits=8", hint=hint)
+    expect_close(got[0], 1.0, atol=0, when=f"{when}, scale:", hint=hint)
+    hint = "lo lies on the lowest mark, as in every range that starts at 0"
+    expect_close(got[1], -128, atol=0, when=f"{when}, zero_point:", hint=hint)
 
 
 @exercise(
@@ -168,10 +173,11 @@ def check_predict_sqnr(answer, say):
             (_decibels(power, np.ptp(x) / n_gaps), "a symmetric ruler reaches from -m to m, not from min to max"),
             (_decibels(power, 2 * x.max() / n_gaps), "take the absolute value before the maximum"),
             (_decibels(power, m / n_gaps), "the ruler reaches from -m to m: it is 2 m long"),
+            (_decibels(power, 2 * m / (n_gaps + 1)), f"{n_gaps + 1} marks have {n_gaps} gaps between them"),
             (6.02 * n_bits, "6.02 dB a bit is the slope; the penalty of this tensor is missing"),
         ]
         for value, hint in mistakes:
-            if abs(value - want) > 0.05 and abs(got - value) < 0.02:
+            if abs(value - want) > 0.03 and abs(got - value) < 0.02:
                 raise Incorrect(f"{when} you return {got:.2f}, expected {want:.2f}: {hint}")
         expect_close(got, want, atol=0.02, when=when)
     say("no tensor was quantized for it")
@@ -221,7 +227,7 @@ BROKEN = {
     difficulty=3,
     minutes=15,
     hints=(
-        "Use more than one range: one with zero inside, one that starts at zero, one that does not hold it.",
+        "Use more than one range: some with zero inside (-1.2 to 2.3: not on a mark by chance), some without it.",
         "np.linspace from below the range to above it visits every mark; compare the largest error with a bound.",
         "np.clip(x, lo, hi) of the widened range is what should come back, up to 1.01 * scale / 2; and zero is zero.",
     ),
@@ -231,7 +237,9 @@ def check_keeps_promises(answer, say):
     for name, round_trip in SOUND.items():
         got = answer(round_trip)
         expect_type(got, bool, when=f"for {name}")
-        expect(got, f"your test rejects a sound quantizer, {name}: is the range widened, the bound 1 % above s/2?")
+        expect(
+            got, f"your test rejects a sound quantizer, {name}: is the range widened, the bound 1 % above s/2, lo < hi?"
+        )
     for name, round_trip in BROKEN.items():
         got = answer(round_trip)
         expect_type(got, bool, when=f"for {name}")

@@ -172,6 +172,11 @@ def half_the_ruler(x, n_bits):
     return _predict(np.mean(x**2), np.abs(x).max(), n_bits)
 
 
+@wrong("03.4", says="gaps between them")
+def marks_for_gaps(x, n_bits):
+    return float(10 * np.log10(np.mean(x**2) * 12 * 4**n_bits / (2 * np.abs(x).max()) ** 2))
+
+
 @wrong("03.4", says="the penalty of this tensor is missing")
 def slope_only(x, n_bits):
     return 6.02 * n_bits

@@ -161,6 +161,11 @@ def in_int8(p, q, s):
     return _grouped_matmul(p, q, s, dtype=np.int8)
 
 
+@wrong("04.4", says="their sum does not")
+def in_int16(p, q, s):
+    return _grouped_matmul(p, q, s, dtype=np.int16)
+
+
 @wrong("04.4", says="belongs to group j of row o")
 def scales_of_the_first_row(p, q, s):
     return _grouped_matmul(p, q, np.broadcast_to(s[:1], s.shape))
