@@ -46,8 +46,10 @@ TOOLS = (
     Tool(("safetensors",), "reads MiniLM's weights"),
     Tool(("efficientnet-lite-pytorch",), "the network code of EfficientNet-Lite0"),
     Tool(("tokenizers",), "cuts sentences into MiniLM's tokens"),
-    Tool(("tensorflow-cpu", "tensorflow"), "Part II: converting to TFLite", required=False),
-    Tool(("ai-edge-litert",), "LiteRT, whose kernels lesson 06 compares with", required=sys.platform != "win32"),
+    Tool(("tensorflow-cpu", "tensorflow"), "lesson 10: converting to TFLite", required=False),
+    Tool(("tflite",), "the schema by which quantlab reads .tflite files"),
+    Tool(("tflite-micro",), "lesson 10: the interpreter for micro-controllers", required=False),
+    Tool(("ai-edge-litert",), "LiteRT, whose kernels lessons 06 to 10 compare with", required=sys.platform != "win32"),
 )
 
 # Feature: what the systems call it, and why it matters here.
