@@ -220,15 +220,31 @@ def efficientnet_activations(
     return {name: found[name].numpy().astype(np.float32, copy=False) for name in layers}
 
 
-def _to_tensor(images: np.ndarray) -> Any:
-    """Return the network's input, (n, 3, 224, 224), for uint8 photographs."""
-    import torch
+def efficientnet_input(images: np.ndarray) -> np.ndarray:
+    """Return what EfficientNet-Lite0 sees of photographs: (pixel - 127) / 128, float32, (n, 224, 224, 3).
 
+    Raises
+    ------
+    ValueError
+        If the images are not uint8 of shape (n, 224, 224, 3).
+
+    Example
+    -------
+    >>> x = efficientnet_input(np.full((1, 224, 224, 3), 255, dtype=np.uint8))
+    >>> x.dtype, x.max()
+    (dtype('float32'), np.float32(1.0))
+    """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (224, 224, 3):
         raise ValueError(
             f"images are {images.dtype} of shape {images.shape}; the network wants uint8 of shape (n, 224, 224, 3), "
             "see quantlab.lab.data.crops"
         )
-    x = (images.astype(np.float32) - 127) / 128
-    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    return (images.astype(np.float32) - 127) / 128
+
+
+def _to_tensor(images: np.ndarray) -> Any:
+    """Return the network's input as torch wants it, (n, 3, 224, 224), for uint8 photographs."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(efficientnet_input(images).transpose(0, 3, 1, 2)))
