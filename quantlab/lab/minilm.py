@@ -5,6 +5,10 @@ feed-forward network, each followed by a residual sum and a layer normalization:
 
     A = softmax(Q K^T / sqrt(32)) V        X <- LN(X + A W_o^T + b_o)
                                            X <- LN(X + gelu(X W_1^T + b_1) W_2^T + b_2)
+
+The embedding of a sentence is the mean of the last X over its tokens, divided by its length (Reimers and Gurevych 2019,
+arXiv:1908.10084, mean pooling; the model's card). The same network as a torch module is in `quantlab.lab.minilm_torch`,
+as an ONNX file in `quantlab.lab.minilm_onnx`.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,6 +36,71 @@ def minilm_tokens(sentences: Sequence[str]) -> list[list[int]]:
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
     return [tokenizer.encode(sentence).ids for sentence in sentences]
+
+
+def minilm_batch(sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return token ids and mask of a batch, as `quantlab.lab.minilm_torch` and `quantlab.lab.minilm_onnx` read them.
+
+    Parameters
+    ----------
+    sentences : sequence of str
+
+    Returns
+    -------
+    ids : ndarray of int64, shape (sentences, tokens of the longest)
+        Shorter sentences are filled up with 0, the token [PAD].
+    mask : ndarray of int64, same shape
+        1 at a token, 0 at [PAD].
+
+    Raises
+    ------
+    ValueError
+        If there is no sentence.
+
+    Example
+    -------
+    >>> ids, mask = minilm_batch(["Round it.", "Do not round it."])
+    >>> ids[0], mask[0]
+    (array([ 101, 2461, 2009, 1012,  102,    0,    0]), array([1, 1, 1, 1, 1, 0, 0]))
+    """
+    tokens = minilm_tokens(_checked(sentences))
+    ids = np.zeros((len(tokens), max(map(len, tokens))), np.int64)
+    for row, found in zip(ids, tokens, strict=True):
+        row[: len(found)] = found
+    lengths = np.array([len(found) for found in tokens])
+    return ids, (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
+
+
+def minilm_embeddings(sentences: Sequence[str]) -> np.ndarray:
+    r"""Return one embedding of length 1 a sentence: the scalar product of two is the cosine of their angle.
+
+    .. math:: e = \frac{m}{\lVert m \rVert}, \qquad m = \frac1T \sum_{t=1}^{T} X_t
+
+    where X_t is the last layer's output at token t; the marks at both ends, [CLS] and [SEP], count.
+
+    Parameters
+    ----------
+    sentences : sequence of str
+
+    Returns
+    -------
+    ndarray of float32, shape (sentences, 384)
+
+    Raises
+    ------
+    ValueError
+        If there is no sentence.
+
+    Example
+    -------
+    >>> a, b, c = minilm_embeddings(["The cat sleeps.", "A cat is asleep.", "Taxes are due in May."])
+    >>> bool(a @ b > 0.8), bool(a @ c < 0.2)
+    (True, True)
+    """
+    weights = minilm_weights()
+    tokens = minilm_tokens(_checked(sentences))
+    mean = np.stack([_forward(np.array(ids), weights, lambda *what: None).mean(axis=0) for ids in tokens])
+    return mean / np.sqrt((mean**2).sum(axis=1, keepdims=True))
 
 
 def minilm_activations(
@@ -64,16 +133,14 @@ def minilm_activations(
     >>> minilm_activations(["Round it."], layers=["encoder.layer.5"])["encoder.layer.5"].shape
     (5, 384)
     """
-    if isinstance(sentences, str) or not sentences:
-        raise ValueError(f"sentences={sentences!r}; give a list of at least one sentence")
-    weights = minilm_weights()
+    weights, tokens = minilm_weights(), minilm_tokens(_checked(sentences))
     taken: dict[str, list[np.ndarray]] = {}
 
     def take(name: str, at: str, value: np.ndarray) -> None:
         if at == side:
             taken.setdefault(name, []).append(value)
 
-    for ids in minilm_tokens(sentences):  # one at a time: no padding, no mask
+    for ids in tokens:  # one at a time: no padding, no mask
         _forward(np.array(ids), weights, take)
     unknown = [name for name in layers if name not in taken]
     if unknown:
@@ -81,8 +148,17 @@ def minilm_activations(
     return {name: np.concatenate(taken[name]) for name in layers}
 
 
-def _forward(ids: np.ndarray, weights: dict[str, np.ndarray], take: Callable[[str, str, np.ndarray], None]) -> None:
-    """Run one sentence, and hand every layer's input and output to ``take``."""
+def _checked(sentences: Sequence[str]) -> Sequence[str]:
+    """Return the sentences; raise ValueError unless they are a list of at least one."""
+    if isinstance(sentences, str) or not len(sentences):
+        raise ValueError(f"sentences={sentences!r}; give a list of at least one sentence")
+    return sentences
+
+
+def _forward(
+    ids: np.ndarray, weights: dict[str, np.ndarray], take: Callable[[str, str, np.ndarray], None]
+) -> np.ndarray:
+    """Return the last layer's output for one sentence, and hand every layer's input and output to ``take``."""
     from scipy.special import erf, softmax
 
     def linear(name: str, x: np.ndarray) -> np.ndarray:
@@ -113,3 +189,4 @@ def _forward(ids: np.ndarray, weights: dict[str, np.ndarray], take: Callable[[st
         inner = inner * np.float32(0.5) * (1 + erf(inner * np.float32(np.sqrt(0.5))))  # gelu, the exact one
         x = layer_norm(f"{layer}.output.LayerNorm", x + linear(f"{layer}.output.dense", inner))
         take(layer, "output", x)
+    return x
