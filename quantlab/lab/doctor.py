@@ -40,6 +40,7 @@ TOOLS = (
     Tool(("scikit-image",), "eight photographs"),
     Tool(("ml_dtypes",), "small floats to compare with"),
     Tool(("torch",), "the production tool most lessons compare with; reads EfficientNet's weights"),
+    Tool(("torchao",), "the successor of torch's own quantization, from lesson 11 on"),
     Tool(("onnx",), "the reference for QuantizeLinear and its family"),
     Tool(("onnxruntime",), "runs ONNX models"),
     Tool(("flatbuffers",), "writes small .tflite files to compare with"),
