@@ -28,6 +28,7 @@ the result is clipped, after rounding. All were compared with the tools on accum
   ``fma(bias, f32(1 / p), f32(acc))``, rounded once; with a vector as ``f32(acc) + f32(bias / p)``.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +37,7 @@ from quantlab.core.dialects import fma
 from quantlab.core.grid import Grid, round_half_away
 from quantlab.integer.fixedpoint import INT32_MAX, INT32_MIN, multiply_by_quantized_multiplier, quantize_multiplier
 
-__all__ = ["DIALECTS", "bias_scale", "quantize_bias", "requantize"]
+__all__ = ["DIALECTS", "Requantizer", "bias_scale", "quantize_bias", "requantize"]
 
 
 class _Scales(NamedTuple):
@@ -56,22 +57,56 @@ class _Scales(NamedTuple):
         return self.x.astype(np.float64) * self.w.astype(np.float64) / self.y.astype(np.float64)
 
 
-def _float32(acc: np.ndarray, scales: _Scales) -> np.ndarray:
-    return np.rint(acc.astype(np.float32) * (scales.product / scales.y))
+class _Rounding(NamedTuple):
+    """How a dialect gets from accumulators to steps: ``rint(f32(acc) * multiplier)``, or ``exact`` where that may err.
+
+    ``band`` is half the width of the neighbourhood of a tie in which the first rounding of two can move a product over
+    the tie. ``exact(acc, channel)`` takes int64 accumulators and the index of the weight scale of each.
+    """
+
+    multiplier: np.ndarray  # float32
+    exact: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    band: float = 0.0
 
 
-def _ruy(acc: np.ndarray, scales: _Scales) -> np.ndarray:
+def _float32(scales: _Scales) -> _Rounding:
+    return _Rounding(scales.product / scales.y)
+
+
+def _fixed_point(real: np.ndarray, rounding: str) -> _Rounding:
+    real = np.atleast_1d(real)
+    m, shift = quantize_multiplier(real)
+
+    def exact(acc: np.ndarray, channel: np.ndarray) -> np.ndarray:
+        return multiply_by_quantized_multiplier(acc, m[channel], shift[channel], rounding=rounding)
+
+    # The first rounding keeps -shift binary digits behind the point, so it moves a product by 2**(shift - 1) at most.
+    return _Rounding(real.astype(np.float32), exact, band=2.0 ** (int(shift.max()) - 1))
+
+
+def _ruy(scales: _Scales) -> _Rounding:
     one = scales.w.ndim == 0
     real = scales.product.astype(np.float64) / scales.y.astype(np.float64) if one else scales.real
-    return multiply_by_quantized_multiplier(acc, *quantize_multiplier(real), rounding="ruy")
+    return _fixed_point(real, "ruy")
 
 
-def _gemmlowp(acc: np.ndarray, scales: _Scales) -> np.ndarray:
-    return multiply_by_quantized_multiplier(acc, *quantize_multiplier(scales.real), rounding="gemmlowp")
+def _gemmlowp(scales: _Scales) -> _Rounding:
+    return _fixed_point(scales.real, "gemmlowp")
 
 
-def _float64(acc: np.ndarray, scales: _Scales) -> np.ndarray:
-    return round_half_away(acc * scales.real)
+def _float64(scales: _Scales) -> _Rounding:
+    real = np.atleast_1d(scales.real)
+    return _Rounding(real.astype(np.float32), lambda acc, channel: round_half_away(acc * real[channel]))
+
+
+def _with_tail(rounding: _Rounding, scales: _Scales, n_body: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return an exact arithmetic that is gemmlowp's from channel ``n_body`` on."""
+    tail = _gemmlowp(scales)
+
+    def exact(acc: np.ndarray, channel: np.ndarray) -> np.ndarray:
+        return np.where(channel < n_body, rounding.exact(acc, channel), tail.exact(acc, channel))
+
+    return exact
 
 
 DIALECTS = {
@@ -82,6 +117,8 @@ DIALECTS = {
     "onnx": _float32,
     "torch": _float32,
 }
+
+CHUNK = 2**15  # accumulators at a time: 128 KiB of float32, so that all passes but the first read from the cache
 
 
 def bias_scale(x_scale: np.ndarray | float, w_scale: np.ndarray | float) -> np.ndarray:
@@ -192,25 +229,134 @@ def requantize(
     litert_ruy       [-1  0  1  2]
     litert_reference [-2 -1  1  2]
     """
-    if dialect not in DIALECTS:
-        raise ValueError(f"dialect={dialect!r}; expected one of {tuple(DIALECTS)}")
     acc = np.asarray(acc)
     _check_accumulator(acc)
-    _check_zero_point(y_zero_point, grid)
-    scales = _Scales(_scale("x_scale", x_scale), _scale("w_scale", w_scale), _scale("y_scale", y_scale))
-    for name, scale in (("x_scale", scales.x), ("y_scale", scales.y)):
-        if scale.ndim:
-            raise ValueError(f"{name}.shape={scale.shape}; expected one number: activations have one scale")
-    if scales.w.ndim and scales.w.shape != acc.shape[-1:]:
-        raise ValueError(f"w_scale.shape={scales.w.shape}; expected () or acc.shape[-1:]={acc.shape[-1:]}")
-    _check_multiplier(scales)
-    if bias is not None:
-        if dialect != "torch":
+    n_channels = acc.shape[-1] if acc.ndim else 1
+    if np.ndim(w_scale) and np.shape(w_scale) != acc.shape[-1:]:
+        raise ValueError(f"w_scale.shape={np.shape(w_scale)}; expected () or acc.shape[-1:]={acc.shape[-1:]}")
+    step = Requantizer(
+        n_channels=n_channels,
+        x_scale=x_scale,
+        w_scale=w_scale,
+        y_scale=y_scale,
+        y_zero_point=y_zero_point,
+        grid=grid,
+        dialect=dialect,
+        bias=bias,
+    )
+    return step(acc)
+
+
+class Requantizer:
+    r"""`requantize` with its scales checked and its multipliers laid out once, for a layer that works in pieces.
+
+    Most accumulators lie far from a tie, and there all dialects agree: the nearest integer is the nearest integer. So
+    every dialect computes ``t = f32(acc) * m`` and rounds it, and only where t lies next to a tie, or rounding twice
+    could reach one, the dialect's own arithmetic decides. This is exact, not an approximation:
+
+    - t has a relative error of at most ``4 * 2**-24 + 2**-31``: four roundings to float32 (of acc, of m, of their
+      product, one to spare) and that of a 31-bit multiplier. Every result beyond ``bound``, one step outside the grid,
+      is clipped; inside, the absolute error stays below ``bound * 2**-22 * (1 + 2**-8)``.
+    - A first rounding to ``2**-r`` of a step moves the product by at most ``2**-(r + 1)``.
+    - Where t is farther from a tie than the sum of both, the exact product lies on the same side of the tie as t, at
+      every stage, and no rule for ties is asked.
+
+    Parameters
+    ----------
+    n_channels : int
+        Length of the last axis of what is to be requantized.
+    x_scale, w_scale, y_scale, y_zero_point, grid, dialect, bias
+        As in `requantize`.
+    n_tail : int
+        Only for "litert_ruy" with a vector of weight scales: the last ``n_tail`` channels round as
+        "litert_reference_conv". Vector instructions requantize several channels at a time, and what is left over goes
+        through other code.
+    clip : (int, int), optional
+        Lowest and highest code, for a fused activation; the ends of the grid when left out.
+
+    Examples
+    --------
+    >>> half = {"x_scale": 1.0, "w_scale": 0.5, "y_scale": 1.0, "y_zero_point": 0, "grid": Grid(n_bits=8)}
+    >>> Requantizer(n_channels=1, **half, dialect="litert_ruy")(np.array([[-3.0], [3.0]], np.float32))
+    array([[-1],
+           [ 2]], dtype=int8)
+    """
+
+    def __init__(
+        self,
+        *,
+        n_channels: int,
+        x_scale: np.ndarray | float,
+        w_scale: np.ndarray | float,
+        y_scale: np.ndarray | float,
+        y_zero_point: int,
+        grid: Grid,
+        dialect: str,
+        bias: np.ndarray | None = None,
+        n_tail: int = 0,
+        clip: tuple[int, int] | None = None,
+    ):
+        if dialect not in DIALECTS:
+            raise ValueError(f"dialect={dialect!r}; expected one of {tuple(DIALECTS)}")
+        _check_zero_point(y_zero_point, grid)
+        scales = _Scales(_scale("x_scale", x_scale), _scale("w_scale", w_scale), _scale("y_scale", y_scale))
+        for name, scale in (("x_scale", scales.x), ("y_scale", scales.y)):
+            if scale.ndim:
+                raise ValueError(f"{name}.shape={scale.shape}; expected one number: activations have one scale")
+        if scales.w.ndim and scales.w.shape != (n_channels,):
+            raise ValueError(f"w_scale.shape={scales.w.shape}; expected () or ({n_channels},), one a channel")
+        _check_multiplier(scales)
+        if bias is not None and dialect != "torch":
             raise ValueError(f"bias with dialect={dialect!r}: add quantize_bias(bias) to acc; torch alone keeps floats")
-        acc = _add_float_bias(acc, np.asarray(bias, np.float32), scales)
-    steps = DIALECTS[dialect](acc, scales)
-    z = int(y_zero_point)
-    return (np.clip(steps, grid.quant_min - z, grid.quant_max - z) + z).astype(grid.dtype)
+        self.n_channels, self.grid, self.scales = n_channels, grid, scales
+        self.bias = None if bias is None else np.asarray(bias, np.float32)
+        self.zero_point = int(y_zero_point)
+        self.ends = tuple(end - self.zero_point for end in clip or (grid.quant_min, grid.quant_max))
+        self.rounding = DIALECTS[dialect](scales)
+        if n_tail:
+            self.rounding = self.rounding._replace(exact=_with_tail(self.rounding, scales, n_channels - n_tail))
+        self.rows = max(CHUNK // max(n_channels, 1), 1)
+        # One multiplier for every value of a chunk: long inner loops, where a vector of n_channels makes short ones.
+        vector = self.rounding.multiplier.size == n_channels > 1
+        self.multiplier = (
+            np.tile(self.rounding.multiplier, self.rows) if vector else self.rounding.multiplier.reshape(())
+        )
+
+    def __call__(self, acc: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the accumulators, shape (..., n_channels), on the grid; ``out`` is C-contiguous if given.
+
+        Accumulators are integers that int32 can hold, in an integer dtype or exact in a floating one; this is not
+        checked again.
+        """
+        if out is None:
+            out = np.empty(acc.shape, self.grid.dtype)
+        flat, flat_out = acc.reshape(-1), out.reshape(-1)
+        size = self.rows * self.n_channels
+        t = np.empty(min(size, flat.size), np.float32)
+        for start in range(0, flat.size, size):
+            self._chunk(flat[start : start + size], t, flat_out[start : start + size])
+        return out
+
+    def _chunk(self, acc: np.ndarray, t: np.ndarray, out: np.ndarray) -> None:
+        t = t[: acc.size]
+        np.copyto(t, acc, casting="unsafe")
+        if self.bias is not None:
+            t[:] = _add_float_bias(t.reshape(-1, self.n_channels), self.bias, self.scales).reshape(-1)
+        t *= self.multiplier[: acc.size] if self.multiplier.ndim else self.multiplier
+        lo, hi = self.ends
+        if self.rounding.exact is None:
+            np.rint(t, out=t)
+        else:
+            steps = np.rint(t)
+            reach = (max(-lo, hi) + 1) * 2.0**-22 * (1 + 2.0**-8) + self.rounding.band
+            near = np.flatnonzero(np.abs(t - steps) >= 0.5 - reach)
+            channel = near % self.n_channels if self.multiplier.ndim else np.zeros_like(near)
+            # float32 cannot hold every int32, but what is clipped to a grid of 16 bits it can
+            steps[near] = np.clip(self.rounding.exact(acc[near].astype(np.int64), channel), lo, hi)
+            t = steps
+        np.clip(t, lo, hi, out=t)
+        t += self.zero_point
+        np.copyto(out, t, casting="unsafe")
 
 
 def _add_float_bias(acc: np.ndarray, bias: np.ndarray, scales: _Scales) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Layers of one operator for LiteRT, the runtime that was called TensorFlow Lite, in each of its three kernel sets.
+"""LiteRT, the runtime that was called TensorFlow Lite, in its three kernel sets, and models of one operator for it.
 
 A .tflite file is a flatbuffer: tensors with their scales and zero points, operators that name their tensors, and one
 buffer a constant. The models here are written straight into that form; no converter stands between the numbers that a
@@ -7,12 +7,14 @@ lesson holds and those that the interpreter computes with.
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from quantlab.core.qparams import QParams
+from quantlab.integer.tflite import read
 
 # kernel set -> the name of its operator resolver. BUILTIN hands what it can to XNNPACK.
 KERNELS = {
@@ -21,9 +23,12 @@ KERNELS = {
     "litert_reference": "BUILTIN_REF",
 }
 
+# Operators whose options table is not named after them.
+TABLES = {"MEAN": "Reducer", "AVERAGE_POOL_2D": "Pool2D", "MAX_POOL_2D": "Pool2D"}
+
 
 class ModelWriter:
-    """Collects the tensors of a model of one operator, then writes the file.
+    """Collects tensors and operators, then writes the file.
 
     Examples
     --------
@@ -43,6 +48,7 @@ class ModelWriter:
         self._tensors = []
         self._buffers = [self._schema.BufferT()]  # buffer 0 is the empty one, by convention
         self._constants = set()
+        self._codes, self._operators = [], []
 
     def tensor(
         self,
@@ -53,6 +59,7 @@ class ModelWriter:
         zero_point: Any = None,
         axis: int = 0,
         data: np.ndarray | None = None,
+        name: str | None = None,
     ) -> int:
         """Add a tensor and return its index; with ``data`` it is a constant, without ``scale`` it is not quantized."""
         buffer, quantization = 0, None
@@ -72,47 +79,67 @@ class ModelWriter:
                 shape=list(shape),
                 type=getattr(self._schema.TensorType, np.dtype(dtype).name.upper()),
                 buffer=buffer,
-                name=f"t{len(self._tensors)}".encode(),
+                name=(name or f"t{len(self._tensors)}").encode(),
                 quantization=quantization,
             )
         )
         return len(self._tensors) - 1
 
-    def finish(
+    def operator(
         self, operator: str, *, inputs: list[int], outputs: list[int], version: int = 1, **options: Any
-    ) -> bytes:
-        """Return the file: one operator, named as in the schema, over tensors given by index.
+    ) -> None:
+        """Append an operator, named as in the schema, over tensors given by index; operators run in this order.
 
-        Inputs that are no constants are the model's inputs. ``options`` are fields of the operator's options table;
-        an activation is given as None, "relu" or "relu6".
+        ``options`` are fields of the operator's options table; an activation is given as None, "relu" or "relu6".
         """
-        import flatbuffers
-
         schema = self._schema
         if "activation" in options:
             name = {None: "NONE", "relu": "RELU", "relu6": "RELU6"}[options.pop("activation")]
             options["fusedActivationFunction"] = getattr(schema.ActivationFunctionType, name)
+        words = "".join(word if word[0].isdigit() else word.capitalize() for word in operator.split("_"))
+        table = TABLES.get(operator, words) + "Options"
+        if not hasattr(schema.BuiltinOptions, table):
+            if options:
+                raise ValueError(f"{operator} has no options table in the schema, so it cannot hold {sorted(options)}")
+            kind, filled = schema.BuiltinOptions.NONE, None
+        else:
+            kind, filled = getattr(schema.BuiltinOptions, table), getattr(schema, f"{table}T")(**options)
         code = getattr(schema.BuiltinOperator, operator)
-        table = "".join(word if word[0].isdigit() else word.capitalize() for word in operator.split("_")) + "Options"
-        graph = schema.SubGraphT(
-            tensors=self._tensors,
-            inputs=[index for index in inputs if index not in self._constants],
-            outputs=outputs,
-            operators=[
-                schema.OperatorT(
-                    inputs=inputs,
-                    outputs=outputs,
-                    builtinOptionsType=getattr(schema.BuiltinOptions, table),
-                    builtinOptions=getattr(schema, f"{table}T")(**options),
-                )
-            ],
-            name=b"main",
+        self._codes.append(
+            schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=version)
         )
-        opcode = schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=version)
-        model = schema.ModelT(version=3, operatorCodes=[opcode], subgraphs=[graph], buffers=self._buffers)
+        self._operators.append(
+            schema.OperatorT(
+                opcodeIndex=len(self._operators),
+                inputs=inputs,
+                outputs=outputs,
+                builtinOptionsType=kind,
+                builtinOptions=filled,
+            )
+        )
+
+    def build(self, *, inputs: list[int], outputs: list[int]) -> bytes:
+        """Return the file: all operators so far, in a model with these inputs and outputs."""
+        import flatbuffers
+
+        schema = self._schema
+        graph = schema.SubGraphT(
+            tensors=self._tensors, inputs=inputs, outputs=outputs, operators=self._operators, name=b"main"
+        )
+        model = schema.ModelT(version=3, operatorCodes=self._codes, subgraphs=[graph], buffers=self._buffers)
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
+
+    def finish(
+        self, operator: str, *, inputs: list[int], outputs: list[int], version: int = 1, **options: Any
+    ) -> bytes:
+        """Return the file of a model of one operator: `operator`, then `build`.
+
+        Inputs that are no constants are the model's inputs.
+        """
+        self.operator(operator, inputs=inputs, outputs=outputs, version=version, **options)
+        return self.build(inputs=[i for i in inputs if i >= 0 and i not in self._constants], outputs=outputs)
 
 
 def fully_connected_model(
@@ -157,39 +184,119 @@ def fully_connected_model(
     return writer.finish("FULLY_CONNECTED", inputs=[x, w, bias], outputs=[y], version=4, activation=activation)
 
 
-def run(model: bytes, x: np.ndarray, *, kernels: str) -> np.ndarray:
-    """Return the output of a model with one input and one output, in one of the kernel sets.
+def run(model: bytes, *inputs: np.ndarray, kernels: str) -> Any:
+    """Return what a model computes, in one of the kernel sets.
 
     Parameters
     ----------
     model : bytes
         A .tflite file.
-    x : ndarray
-        In the shape and dtype of the model's input.
+    *inputs : ndarray
+        One for each input of the model, in its dtype, in the shape that the file gives or with n times as many samples:
+        these are run one batch of the file after another.
     kernels : {"litert", "litert_ruy", "litert_reference"}
         The default kernels (XNNPACK), the optimized ones without it (ruy), or the plain reference kernels.
+
+    Returns
+    -------
+    ndarray, or a tuple of them if the model has several outputs
 
     Raises
     ------
     ValueError
-        If the kernel set is unknown, or ``x`` does not fit the model.
+        If the kernel set is unknown, or an input does not fit the model.
     """
+    return Session(model, kernels=kernels).run(*inputs)
+
+
+class Session:
+    """An interpreter that keeps its model: for many runs, or to time one without the loading.
+
+    Parameters as in `run`: ``Session(model, kernels=kernels).run(*inputs)``.
+    """
+
+    def __init__(self, model: bytes, *, kernels: str):
+        self._interpreter = _interpreter(model, kernels)
+
+    def run(self, *inputs: np.ndarray) -> Any:
+        """Return the output, or a tuple of outputs; see the function `run`."""
+        places, results = self._interpreter.get_output_details(), []
+        for batch in _batches(self._interpreter, inputs):
+            _invoke(self._interpreter, batch)
+            results.append([self._interpreter.get_tensor(place["index"]) for place in places])
+        joined = tuple(parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in zip(*results, strict=True))
+        return joined[0] if len(joined) == 1 else joined
+
+
+def tensors(model: bytes, *inputs: np.ndarray, kernels: str) -> dict[int, np.ndarray]:
+    """Return every tensor that the interpreter shows after a run on one batch, by its index in the file.
+
+    Constants, inputs, outputs and what the operators compute, also between operators that XNNPACK runs. Tensors that
+    the runtime optimized away are missing.
+
+    Raises
+    ------
+    ValueError
+        If the kernel set is unknown, or an input does not fit the model.
+    """
+    interpreter = _interpreter(model, kernels, experimental_preserve_all_tensors=True)
+    batches = _batches(interpreter, inputs)
+    if len(batches) != 1:
+        raise ValueError(f"inputs hold {len(batches)} batches of the file; expected 1: tensors of one run are shown")
+    _invoke(interpreter, batches[0])
+    shown = {}
+    for index in range(len(read(model).tensors)):  # the runtime numbers tensors of its own after those of the file
+        with contextlib.suppress(ValueError):  # "Tensor data is null"
+            shown[index] = interpreter.get_tensor(index)
+    return shown
+
+
+def _interpreter(model: bytes, kernels: str, **options: Any) -> Any:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     if kernels not in KERNELS:
         raise ValueError(f"kernels={kernels!r}; choose one of {', '.join(KERNELS)}")
-    with _silent():
+    with silent(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that keeping all tensors takes memory
         interpreter = Interpreter(
-            model_content=model, experimental_op_resolver_type=OpResolverType[KERNELS[kernels]], num_threads=1
+            model_content=model,
+            experimental_op_resolver_type=OpResolverType[KERNELS[kernels]],
+            num_threads=1,
+            **options,
         )
         interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    return interpreter
+
+
+def _batches(interpreter: Any, inputs: tuple[np.ndarray, ...]) -> list[tuple[np.ndarray, ...]]:
+    """Cut the inputs into what the model takes at a time."""
+    places = interpreter.get_input_details()
+    if len(inputs) != len(places):
+        raise ValueError(f"{len(inputs)} inputs; the model takes {len(places)}")
+    shapes = [tuple(place["shape"]) for place in places]
+    if all(x.shape == shape for x, shape in zip(inputs, shapes, strict=True)):
+        return [inputs]
+    counts = {
+        len(x) // shape[0] if shape and x.shape[1:] == shape[1:] and len(x) and len(x) % shape[0] == 0 else None
+        for x, shape in zip(inputs, shapes, strict=True)
+    }
+    if len(counts) != 1 or None in counts:
+        got = ", ".join(str(x.shape) for x in inputs)
+        raise ValueError(
+            f"inputs of shape {got} for a model that takes {shapes}; expected these, or n times the samples"
+        )
+    n = counts.pop()
+    return list(zip(*(np.split(x, n) for x in inputs), strict=True))
+
+
+def _invoke(interpreter: Any, batch: tuple[np.ndarray, ...]) -> None:
+    for place, x in zip(interpreter.get_input_details(), batch, strict=True):
+        interpreter.set_tensor(place["index"], x)
     interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Throw away what native code writes to stderr: the interpreter announces its delegate there."""
     saved = os.dup(2)
     try:

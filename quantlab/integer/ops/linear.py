@@ -2,14 +2,20 @@
 
 import numpy as np
 
-from quantlab.core.affine import quantize
 from quantlab.core.qparams import QParams
 from quantlab.integer.matmul import int_matmul_zero_point
+from quantlab.integer.ops.accumulate import ExactProduct, shifted, shifted_bound
+from quantlab.integer.ops.common import (
+    check_activation,
+    check_integers,
+    check_one_scale,
+    check_weight_scale,
+    layer_bias,
+    layer_requantizer,
+)
 from quantlab.integer.requantize import requantize
 
 __all__ = ["fully_connected", "matmul"]
-
-ACTIVATIONS = (None, "relu", "relu6")
 
 
 def matmul(
@@ -48,14 +54,22 @@ def matmul(
     >>> matmul(np.array([[3, 5]], np.int8), np.array([[2], [4]], np.int8), a_qp=qp, b_qp=qp, y_qp=qp)
     array([[8]], dtype=int8)
     """
-    _check_one_scale("a_qp", a_qp)
-    _check_one_scale("y_qp", y_qp)
+    check_one_scale("a_qp", a_qp)
+    check_one_scale("y_qp", y_qp)
     if b_qp.axis not in (None, -1, np.ndim(b_q) - 1) or b_qp.group_size is not None:
         raise ValueError(
             f"b_qp.axis={b_qp.axis}, b_qp.group_size={b_qp.group_size}; expected one scale, or one a column (axis=-1)"
         )
     acc = int_matmul_zero_point(a_q, b_q, a_qp.zero_point, b_qp.zero_point)
-    return _requantize(acc, a_qp, b_qp, y_qp, dialect=dialect)
+    return requantize(
+        acc,
+        x_scale=a_qp.scale,
+        w_scale=b_qp.scale,
+        y_scale=y_qp.scale,
+        y_zero_point=y_qp.zero_point,
+        grid=y_qp.grid,
+        dialect=dialect,
+    )
 
 
 def fully_connected(
@@ -119,65 +133,23 @@ def fully_connected(
     >>> fully_connected(x_q, w_q, None, x_qp=x_qp, w_qp=w_qp, y_qp=y_qp, dialect="litert", activation="relu")
     array([[22, 10]], dtype=int8)
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation={activation!r}; expected one of {ACTIVATIONS}")
-    _check_one_scale("x_qp", x_qp)
-    _check_one_scale("y_qp", y_qp)
-    if w_qp.axis not in (None, 0) or w_qp.group_size is not None:
-        raise ValueError(
-            f"w_qp.axis={w_qp.axis}, w_qp.group_size={w_qp.group_size}; expected one scale, or one an output (axis=0)"
-        )
-    w_q = np.asarray(w_q)
+    check_activation(activation)
+    check_one_scale("x_qp", x_qp)
+    check_one_scale("y_qp", y_qp)
+    x_q, w_q = check_integers("x_q", x_q), check_integers("w_q", w_q)
     if w_q.ndim != 2:
         raise ValueError(f"w_q.shape={w_q.shape}; expected (out, in)")
-    x_q = np.asarray(x_q)
-    acc = int_matmul_zero_point(np.atleast_2d(x_q), w_q.T, x_qp.zero_point, w_qp.zero_point)
-    acc = acc.reshape(*x_q.shape[:-1], len(w_q))
-    float_bias = None
-    if bias_q is not None:
-        bias_q = np.asarray(bias_q)
-        if bias_q.shape != (len(w_q),):
-            raise ValueError(f"bias_q.shape={bias_q.shape}; expected ({len(w_q)},), one an output")
-        if dialect == "torch":
-            float_bias = bias_q
-        elif np.issubdtype(bias_q.dtype, np.integer):
-            acc = acc.astype(np.int64) + bias_q
-        else:
-            raise TypeError(f"bias_q.dtype={bias_q.dtype}; expected int32: use quantize_bias, or dialect='torch'")
-    y_q = _requantize(acc, x_qp, w_qp, y_qp, dialect=dialect, bias=float_bias)
-    return _clamp(y_q, y_qp, activation, dialect)
-
-
-def _check_one_scale(name: str, qp: QParams) -> None:
-    if qp.axis is not None:
-        raise ValueError(f"{name}.axis={qp.axis}; expected None: activations have one scale")
-
-
-def _requantize(
-    acc: np.ndarray, x_qp: QParams, w_qp: QParams, y_qp: QParams, *, dialect: str, bias: np.ndarray | None = None
-) -> np.ndarray:
-    return requantize(
-        acc,
-        x_scale=x_qp.scale,
-        w_scale=w_qp.scale,
-        y_scale=y_qp.scale,
-        y_zero_point=y_qp.zero_point,
-        grid=y_qp.grid,
-        dialect=dialect,
-        bias=bias,
+    n_out, n_in = w_q.shape
+    if x_q.shape[-1:] != (n_in,):
+        raise ValueError(
+            f"x_q.shape={x_q.shape} and w_q.shape={w_q.shape}; expected (..., {n_in}) and ({n_out}, {n_in})"
+        )
+    check_weight_scale(w_qp, n_out)
+    bias, float_bias = layer_bias(bias_q, n_out, dialect=dialect)
+    step = layer_requantizer(
+        n_out, x_qp=x_qp, w_qp=w_qp, y_qp=y_qp, dialect=dialect, activation=activation, float_bias=float_bias
     )
-
-
-def _clamp(y_q: np.ndarray, qp: QParams, activation: str | None, dialect: str) -> np.ndarray:
-    """Apply a fused activation to output integers."""
-    if activation is None:
-        return y_q
-    y_q = np.maximum(y_q, qp.zero_point.astype(y_q.dtype))
-    if activation == "relu":
-        return y_q
-    six = np.float32(6)
-    if dialect == "litert":
-        mark = np.clip(np.rint(six / qp.scale + np.float32(qp.zero_point)), qp.grid.quant_min, qp.grid.quant_max)
-    else:
-        mark = quantize(six, qp, dialect=dialect if dialect in ("onnx", "torch") else "litert_reference")
-    return np.minimum(y_q, np.asarray(mark).astype(y_q.dtype))
+    W = shifted(w_q, w_qp.zero_point).T
+    product = ExactProduct(W, bias, x_bound=shifted_bound(x_q, x_qp.zero_point))
+    acc = product(shifted(x_q, x_qp.zero_point).reshape(-1, n_in))
+    return step(acc).reshape(*x_q.shape[:-1], n_out)
