@@ -12,11 +12,19 @@ from isolation import ROOT
 
 # From the ground up. The package itself, which re-exports the mathematics, stands between it and the lab.
 ROOMS = ["core", "formats", "integer", "nn", "qat", "ptq", "mixed", "llm", "quantlab", "lab", "cli", "__main__"]
-# What a room may use beside the standard library: anywhere in its modules, and, beside that, only inside a function. The
-# mathematics takes numpy at once; where it says so, scipy's functions and the schema of .tflite files when they are called.
+# What a room may use beside the standard library: anywhere in its modules, and, beside that, only inside a function.
+# The mathematics takes numpy at once; where it says so, scipy and the schema of .tflite files when they are called.
 AT_ONCE = {"lab": {"numpy", "matplotlib", "IPython", "ipywidgets"}}
 LAZILY = {"integer": {"tflite"}, "ptq": {"scipy"}, "mixed": {"scipy"}}
 ANYTHING_LAZILY = {"lab", "cli"}
+# A file that is named after a tool (qat/pytorch.py, lab/minilm_torch.py, lab/minilm_onnx.py) is written in that tool.
+# It may import it at once, and only a file of the same kind may import such a file at once.
+TOOLS = {"torch": {"torch", "torchao"}, "onnx": {"onnx", "onnxruntime"}}
+
+
+def tools_of(stem: str) -> set[str]:
+    """The packages that a file of this name may import at once, because it is named after them."""
+    return set().union(*(packages for tool, packages in TOOLS.items() if tool in stem))
 
 
 def modules(root: Path) -> Iterator[tuple[Path, str]]:
@@ -64,8 +72,12 @@ def violations(root: Path) -> list[str]:
                 target = target if target in rooms else "quantlab"
                 if ROOMS.index(target) > ROOMS.index(room):
                     found.append(f"{where}: {room} imports {name}, a room above it")
+                if not lazy and not set().union(*map(tools_of, name.split("."))) <= tools_of(path.stem):
+                    found.append(f"{where}: imports {name}, which loads a tool, at once; import it in a function")
             elif top not in sys.stdlib_module_names and not (lazy and room in ANYTHING_LAZILY):
-                allowed = AT_ONCE.get(room, {"numpy"}) | (LAZILY.get(room, set()) if lazy else set())
+                allowed = (
+                    AT_ONCE.get(room, {"numpy"}) | tools_of(path.stem) | (LAZILY.get(room, set()) if lazy else set())
+                )
                 if top not in allowed:
                     found.append(f"{where}: {room} imports {top}; it may use {', '.join(sorted(allowed))}")
     return found
@@ -88,6 +100,8 @@ def test_no_arrow_points_up():
         ("integer/run.py", "import tflite", "integer imports tflite"),
         ("integer/run.py", "def f():\n    import torch", "integer imports torch; it may use numpy, tflite"),
         ("lab/data.py", "import tensorflow as tf", "lab imports tensorflow"),
+        ("lab/net_torch.py", "import onnx", "lab imports onnx; it may use"),
+        ("lab/data.py", "from quantlab.lab.net_torch import Net", "imports quantlab.lab.net_torch.Net, which loads a"),
         ("attic/box.py", "", "'attic' is no room"),
     ],
 )
@@ -113,6 +127,8 @@ def test_what_points_down_is_free(tmp_path):
         "formats/minifloat.py": "from quantlab.core.grid import Grid",
         "integer/run.py": "def f():\n    import tflite",
         "lab/data.py": "from quantlab import Grid\ndef f():\n    import torch",
+        "lab/net_torch.py": "import torch",
+        "lab/train_torch.py": "from quantlab.lab.net_torch import Net",
     }.items():
         path = tmp_path / "quantlab" / name
         path.parent.mkdir(exist_ok=True, parents=True)

@@ -81,6 +81,7 @@ def test_errors_name_what_came():
         layer.forward(np.zeros((2, 4)))
     with pytest.raises(ValueError, match=r"X\.shape=\(1, 3\).*at least 2 values"):
         layer.forward(np.zeros((1, 3)), training=True)
+    layer.forward(np.zeros((2, 3)), training=True)
     layer.forward(np.zeros((1, 3)))
     with pytest.raises(ValueError, match=r"BatchNorm\.backward has no input"):
         layer.backward(np.zeros((1, 3)))

@@ -31,7 +31,7 @@ CONVS = [
 def test_conv2d_equals_torch(case, pieces, monkeypatch):
     if pieces == "small":  # so small that every image and every few rows are a piece of their own
         monkeypatch.setattr(conv, "PATCHES", 1)
-        monkeypatch.setattr(conv, "BLOCK", 100)
+        monkeypatch.setattr(conv, "BLOCK", 1)
     n, height, width, n_in, n_out, kernel, stride, padding, groups = case
     rng = np.random.default_rng(1)
     x, W, b = (

@@ -1,5 +1,7 @@
 """The network as a list of nodes: what it computes, and what it refuses."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,21 @@ def test_a_hook_sees_every_value_once_and_replaces_it():
 
     assert np.array_equal(network.forward(x, hook=hook)[0], network["fc"].params["b"])
     assert seen == [INPUT, *(node.name for node in network.nodes)]
+
+
+def test_activations_are_let_go_after_their_last_reader():
+    rng = np.random.default_rng(2)
+    network, x = small_network(rng), rng.normal(size=(1, 8, 8, 2))
+    references, alive = {}, {}
+
+    def hook(name, value):
+        references[name] = weakref.ref(value)
+        alive[name] = [other for other, reference in references.items() if reference() is not None]
+        return value
+
+    network.forward(x, hook=hook)
+    assert "conv" in alive["norm"]  # the shortcut still needs it
+    assert set(alive["max_pool"]) == {INPUT, "add", "max_pool"}  # the caller holds the input
 
 
 def test_apply_computes_in_place_of_the_nodes():
