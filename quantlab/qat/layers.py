@@ -2,138 +2,96 @@
 
 import numpy as np
 
-from quantlab.core.affine import fake_quantize
-from quantlab.core.granularity import reduce_groups
 from quantlab.core.grid import Grid
-from quantlab.core.observers import MovingAverageObserver
-from quantlab.core.qparams import QParams, choose_qparams
+from quantlab.core.qparams import QParams
+from quantlab.core.windows import Padding
+from quantlab.nn.conv import conv2d
+from quantlab.nn.conv_layer import Conv2D
 from quantlab.nn.layers import Layer, Linear
-from quantlab.qat.noise import add_rounding_noise, noise_mask
-from quantlab.qat.ste import straight_through_mask
+from quantlab.qat.learned_range import LearnedRange
+from quantlab.qat.quantizers import (
+    LEARNED,
+    RULES,
+    FakeQuantize,
+    WeightQuantizer,
+    check_rule,
+    quantize_in_training,
+)
 
-__all__ = ["RULES", "FakeQuantize", "QATLinear", "quantize_in_training"]
-
-RULES = ("ste", "noise", "none")
+__all__ = ["RULES", "FakeQuantize", "QATConv2D", "QATLinear", "Quantizing", "quantize_in_training"]
 
 
-def quantize_in_training(
-    x: np.ndarray, qp: QParams, *, rule: str, rng: np.random.Generator | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values that a network in training computes with, and where the gradient passes.
+class Quantizing(Layer):
+    """What layers with a quantizer on their weights, and one on their inputs, share; put it before the layer's class.
 
-    ========= ============================ =====================================================
-    rule      values                       gradient by x
-    ========= ============================ =====================================================
-    "ste"     ``fake_quantize(x)``         1 where the rounded value is on the grid, else 0
-    "noise"   clipped x plus noise         1 where x is in the range, else 0
-    "none"    ``fake_quantize(x)``         0: the true one, wherever rounding has a gradient
-    ========= ============================ =====================================================
+    A learned range joins the layer's ``params`` as ``w_step`` and ``x_step``, or ``w_alpha`` and ``x_alpha``.
 
-    Parameters
+    Attributes
     ----------
-    x : ndarray of float32, any shape
-    qp : QParams
-    rule : {"ste", "noise", "none"}
-    rng : numpy.random.Generator
-        For "noise" alone.
-
-    Returns
-    -------
-    x_hat : ndarray of float32, mask : ndarray of bool
-        Both in the shape of ``x``.
-
-    Raises
-    ------
-    ValueError
-        If the rule is unknown, "noise" comes without ``rng``, or shapes do not fit. NaN in ``x`` stays NaN.
-
-    Examples
-    --------
-    >>> qp = QParams(scale=1.0, zero_point=0, grid=Grid(n_bits=2))
-    >>> x = np.array([0.4, 1.4, 1.6], dtype=np.float32)
-    >>> quantize_in_training(x, qp, rule="ste")
-    (array([0., 1., 1.], dtype=float32), array([ True,  True, False]))
-    >>> quantize_in_training(x, qp, rule="none")
-    (array([0., 1., 1.], dtype=float32), array([False, False, False]))
-    """
-    _check_rule(rule, rng)
-    if rule == "noise":
-        return add_rounding_noise(x, qp, rng=rng), noise_mask(x, qp)
-    x_hat = fake_quantize(x, qp)
-    return x_hat, straight_through_mask(x, qp) if rule == "ste" else np.zeros(np.shape(x), bool)
-
-
-class FakeQuantize(Layer):
-    """Quantizes activations to the range that a moving average has seen: one asymmetric scale a tensor.
-
-    In training it first updates the average, then applies the rule. Otherwise it rounds, whatever the rule.
-
-    Parameters
-    ----------
-    grid : Grid
-    rule : {"ste", "noise", "none"}
-    rng : numpy.random.Generator
-        For "noise" alone.
-    averaging_constant : float
-        Weight of a new batch, in (0, 1]. The first batch sets the range.
-
-    Raises
-    ------
-    ValueError
-        If the rule is unknown, "noise" comes without ``rng``; in ``forward``, before any batch was seen in training.
-
-    Examples
-    --------
-    >>> layer = FakeQuantize(Grid(n_bits=2, signed=False), rule="ste")
-    >>> X = np.array([[0.0, 1.0, 2.2, 3.0]], dtype=np.float32)
-    >>> layer.forward(X, training=True)
-    array([[0., 1., 2., 3.]], dtype=float32)
-    >>> layer.forward(np.array([[9.0]], dtype=np.float32))
-    array([[3.]], dtype=float32)
+    quantize_w : WeightQuantizer or LearnedRange
+        One scale an output.
+    quantize_x : FakeQuantize, LearnedRange or None
+        One scale.
     """
 
-    def __init__(
-        self, grid: Grid, *, rule: str, rng: np.random.Generator | None = None, averaging_constant: float = 0.1
-    ):
-        super().__init__()
-        _check_rule(rule, rng)
-        self.grid, self.rule, self.rng = grid, rule, rng
-        self.observer = MovingAverageObserver(averaging_constant=averaging_constant)
+    quantize_w: WeightQuantizer | LearnedRange
+    quantize_x: FakeQuantize | LearnedRange | None
 
-    def forward(self, X: np.ndarray, *, training: bool = False) -> np.ndarray:
-        """Return the quantized, or noisy, activations."""
-        if not training:
-            self._kept = None
-            return fake_quantize(X, self.observer.qparams(grid=self.grid))
-        qp = self.observer.update(X).qparams(grid=self.grid)
-        X_hat, mask = quantize_in_training(X, qp, rule=self.rule, rng=self.rng)
-        self._kept = (mask,)
-        return X_hat
+    def add_quantizers(self, *, w_grid: Grid, x_grid: Grid | None, rule: str, rng: np.random.Generator) -> None:
+        """Make both for the layer's ``params["W"]``; to be called once, by ``__init__``."""
+        if not w_grid.signed:
+            raise ValueError(f"w_grid={w_grid}; expected a signed grid: weights are quantized around zero")
+        check_rule(rule, rng)
+        self.quantize_x = None
+        if rule in LEARNED:
+            self.quantize_w = LearnedRange(w_grid, rule=rule, channels=len(self.params["W"]))
+            if x_grid is not None:
+                self.quantize_x = LearnedRange(x_grid, rule=rule, samples=True)
+        else:
+            self.quantize_w = WeightQuantizer(w_grid, axis=0, rule=rule, rng=rng)
+            if x_grid is not None:
+                self.quantize_x = FakeQuantize(x_grid, rule=rule, rng=rng)
+        for prefix, quantizer in self._quantizers():
+            self.params |= {prefix + name: value for name, value in quantizer.params.items()}
 
-    def backward(self, dY: np.ndarray) -> np.ndarray:
-        """Return ``dY`` where the rule lets it pass, and 0 elsewhere."""
-        (mask,) = self._recall()
-        return dY * mask
+    def _quantizers(self) -> list[tuple[str, Layer]]:
+        pairs = [("w_", self.quantize_w), ("x_", self.quantize_x)]
+        return [(prefix, quantizer) for prefix, quantizer in pairs if quantizer is not None]
+
+    def w_qparams(self) -> QParams:
+        """Return scale and zero point of the weights as they are now."""
+        return self.quantize_w.qparams(self.params["W"])
+
+    def x_hat(self, X: np.ndarray, *, training: bool) -> np.ndarray:
+        """Return the inputs that the layer computes with."""
+        return X if self.quantize_x is None else self.quantize_x.forward(X, training=training)
+
+    def backward_inputs(self, dX: np.ndarray) -> np.ndarray:
+        """Take ``dX`` back through its quantizer, and collect the gradients of both learned ranges."""
+        if self.quantize_x is not None:
+            dX = self.quantize_x.backward(dX)
+        for prefix, quantizer in self._quantizers():
+            self.grads |= {prefix + name: value for name, value in quantizer.grads.items()}
+        return dX
 
 
-class QATLinear(Linear):
+class QATLinear(Quantizing, Linear):
     """A linear layer that computes with quantized weights, and with quantized inputs if asked.
 
     ``params["W"]`` stays float32: it collects steps much smaller than a mark, and is quantized anew in every forward
-    pass, symmetric, one scale an output, from its largest magnitude. The scale counts as a constant in the gradient. On
-    a full grid (-128 to 127) a largest weight that is positive rounds to one mark beyond the grid and is clipped, which
-    stops its gradient; on a narrow one nothing is clipped.
+    pass, symmetric, one scale an output. Under the rules "lsq" and "pact" the scales are trained; under the others they
+    follow the largest magnitude, see `quantlab.qat.quantizers`.
 
     Parameters
     ----------
     n_in, n_out : int
     w_grid : Grid
-        Of the weights, signed.
+        Of the weights, signed; for "pact" narrow.
     x_grid : Grid or None
-        Of the inputs, see `FakeQuantize`; None leaves them float.
-    rule : {"ste", "noise", "none"}
+        Of the inputs; None leaves them float. For "lsq" and "pact" real 0 is mark 0: inputs below 0 need a signed grid.
+    rule : {"ste", "noise", "quant_noise", "none", "lsq", "pact"}
     rng : numpy.random.Generator
-        Draws the first weights, and the noise of the rule "noise".
+        Draws the first weights, and the noise of the rules that have any.
 
     Raises
     ------
@@ -157,42 +115,77 @@ class QATLinear(Linear):
         self, n_in: int, n_out: int, *, w_grid: Grid, x_grid: Grid | None, rule: str, rng: np.random.Generator
     ):
         super().__init__(n_in, n_out, rng=rng)
-        if not w_grid.signed:
-            raise ValueError(f"w_grid={w_grid}; expected a signed grid: weights are quantized around zero")
-        _check_rule(rule, rng)
-        self.w_grid, self.rule, self.rng = w_grid, rule, rng
-        self.quantize_x = None if x_grid is None else FakeQuantize(x_grid, rule=rule, rng=rng)
-
-    def w_qparams(self) -> QParams:
-        """Return scale and zero point of the weights as they are now."""
-        W = self.params["W"]
-        lo, hi = reduce_groups(W, np.min, axis=0), reduce_groups(W, np.max, axis=0)
-        return choose_qparams(lo, hi, grid=self.w_grid, symmetric=True, axis=0)
+        self.add_quantizers(w_grid=w_grid, x_grid=x_grid, rule=rule, rng=rng)
 
     def forward(self, X: np.ndarray, *, training: bool = False) -> np.ndarray:
         """Return ``X_hat @ W_hat.T + b``, shape (samples, n_out)."""
-        W, b = self.params["W"], self.params["b"]
         self._check_input(X)
-        if self.quantize_x is not None:
-            X = self.quantize_x.forward(X, training=training)
-        if not training:
-            self._kept = None
-            return X @ fake_quantize(W, self.w_qparams()).T + b
-        W_hat, mask = quantize_in_training(W, self.w_qparams(), rule=self.rule, rng=self.rng)
-        self._kept = (X, W_hat, mask)
-        return X @ W_hat.T + b
+        X_hat = self.x_hat(X, training=training)
+        W_hat = self.quantize_w.forward(self.params["W"], training=training)
+        self._kept = (X_hat, W_hat) if training else None
+        return X_hat @ W_hat.T + self.params["b"]
 
     def backward(self, dY: np.ndarray) -> np.ndarray:
         """Set ``grads``, the one of W under the rule, and return ``dX`` under the rule."""
-        X, W_hat, mask = self._recall()
-        self.grads["W"] = (dY.T @ X) * mask
-        self.grads["b"] = dY.sum(axis=0)
-        dX = dY @ W_hat
-        return dX if self.quantize_x is None else self.quantize_x.backward(dX)
+        dX = super().backward(dY)
+        self.grads["W"] = self.quantize_w.backward(self.grads["W"])
+        return self.backward_inputs(dX)
 
 
-def _check_rule(rule: str, rng: np.random.Generator | None) -> None:
-    if rule not in RULES:
-        raise ValueError(f"rule={rule!r}; expected one of {RULES}")
-    if rule == "noise" and rng is None:
-        raise ValueError('rule="noise" draws random numbers; pass rng=np.random.default_rng(seed)')
+class QATConv2D(Quantizing, Conv2D):
+    """A convolution that computes with quantized weights, one scale an output, and with quantized inputs if asked.
+
+    Parameters
+    ----------
+    n_in, n_out, kernel, stride, padding, groups
+        As for `quantlab.nn.conv_layer.Conv2D`. Padding is real 0, which has a mark of its own.
+    w_grid, x_grid, rule, rng
+        As for `QATLinear`.
+
+    Raises
+    ------
+    ValueError
+        As `Conv2D` and `QATLinear`.
+
+    Examples
+    --------
+    >>> grids = {"w_grid": Grid(n_bits=2), "x_grid": None}
+    >>> layer = QATConv2D(1, 1, kernel=(1, 3), **grids, rule="ste", rng=np.random.default_rng(0))
+    >>> layer.params["W"][0, 0, :, 0] = [1.5, 0.6, -0.4]
+    >>> layer.forward(np.eye(3, dtype=np.float32)[:, None, :, None], training=True)[:, 0, 1, 0]
+    array([1., 1., 0.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        kernel: tuple[int, int],
+        stride: tuple[int, int] = (1, 1),
+        padding: Padding = "same",
+        groups: int = 1,
+        w_grid: Grid,
+        x_grid: Grid | None,
+        rule: str,
+        rng: np.random.Generator,
+    ):
+        super().__init__(n_in, n_out, kernel=kernel, stride=stride, padding=padding, groups=groups, rng=rng)
+        self.add_quantizers(w_grid=w_grid, x_grid=x_grid, rule=rule, rng=rng)
+
+    def forward(self, X: np.ndarray, *, training: bool = False) -> np.ndarray:
+        """Return the convolution of what both quantizers give, shape (samples, out height, out width, n_out)."""
+        X_hat = self.x_hat(X, training=training)
+        W_hat = self.quantize_w.forward(self.params["W"], training=training)
+        return self.convolve(X_hat, W_hat, training=training) + self.params["b"]
+
+    def convolve(self, X_hat: np.ndarray, W_hat: np.ndarray, *, training: bool) -> np.ndarray:
+        """Return the convolution of given values, without bias; ``Conv2D.backward`` will go back through it."""
+        self._kept = (X_hat, W_hat) if training else None
+        return conv2d(X_hat, W_hat, None, stride=self.stride, padding=self.padding, groups=self.groups)
+
+    def backward(self, dY: np.ndarray) -> np.ndarray:
+        """Set ``grads``, the one of W under the rule, and return ``dX`` under the rule."""
+        dX = super().backward(dY)
+        self.grads["W"] = self.quantize_w.backward(self.grads["W"])
+        return self.backward_inputs(dX)

@@ -1,11 +1,12 @@
-"""Noise in place of rounding: an error of the right size that leaves the gradient alone."""
+"""Noise in place of rounding: an error of the right size that leaves the gradient alone, or rounding here and there."""
 
 import numpy as np
 
+from quantlab.core.affine import fake_quantize
 from quantlab.core.qparams import QParams
-from quantlab.qat.ste import broadcast_qparams
+from quantlab.qat.ste import broadcast_qparams, straight_through_mask
 
-__all__ = ["add_rounding_noise", "noise_mask"]
+__all__ = ["add_rounding_noise", "noise_mask", "quantize_random_part"]
 
 
 def add_rounding_noise(x: np.ndarray, qp: QParams, *, rng: np.random.Generator) -> np.ndarray:
@@ -83,3 +84,51 @@ def noise_mask(x: np.ndarray, qp: QParams) -> np.ndarray:
     x = np.asarray(x, np.float32)
     s, z = broadcast_qparams(qp, x.shape)
     return (x >= (qp.grid.quant_min - z) * s) & (x <= (qp.grid.quant_max - z) * s)
+
+
+def quantize_random_part(
+    x: np.ndarray, qp: QParams, *, share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Return ``x`` with a random part of it fake-quantized, and where the gradient passes: Quant-Noise.
+
+    .. math:: \tilde x_i = \begin{cases} \hat x_i & \text{with probability } p \\ x_i & \text{else} \end{cases}
+
+    Every value is drawn anew at every call. The untouched ones have an honest gradient, 1; the quantized ones the
+    straight-through one. ``share=1`` is ordinary training through rounding, 0 none at all.
+
+    Parameters
+    ----------
+    x : ndarray of float, any shape
+        Weights: the paper leaves activations alone. NaN stays NaN.
+    qp : QParams
+    share : float
+        p, from 0 to 1.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    x_tilde : ndarray of float32, mask : ndarray of bool
+        Both in the shape of ``x``.
+
+    Raises
+    ------
+    ValueError
+        If ``share`` is not from 0 to 1, or the parameters do not fit the shape.
+
+    References
+    ----------
+    Fan, Stock et al. 2021, "Training with Quantization Noise for Extreme Model Compression", arXiv:2004.07320,
+    section 4.
+
+    Examples
+    --------
+    >>> from quantlab.core.grid import Grid
+    >>> x, qp = np.full(6, 0.3, np.float32), QParams(scale=1.0, zero_point=0, grid=Grid(n_bits=2))
+    >>> quantize_random_part(x, qp, share=0.5, rng=np.random.default_rng(0))[0]
+    array([0.3, 0.3, 0.3, 0. , 0. , 0. ], dtype=float32)
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share={share}; expected a number from 0 to 1")
+    x = np.asarray(x, np.float32)
+    drawn = rng.random(x.shape, np.float32) < share
+    return np.where(drawn, fake_quantize(x, qp), x), ~drawn | straight_through_mask(x, qp)

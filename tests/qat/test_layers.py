@@ -11,7 +11,8 @@ from quantlab.lab.data import digits
 from quantlab.nn.layers import Linear, ReLU, Sequential
 from quantlab.nn.optim import Adam
 from quantlab.nn.train import accuracy, train
-from quantlab.qat.layers import RULES, FakeQuantize, QATLinear, quantize_in_training
+from quantlab.qat.layers import FakeQuantize, QATLinear, quantize_in_training
+from quantlab.qat.quantizers import FIXED
 
 
 def qat_network(n_bits, rule, rng):
@@ -65,11 +66,13 @@ def test_rules_differ_as_the_table_says():
     layer = QATLinear(50, 8, w_grid=Grid(n_bits=3), x_grid=None, rule="ste", rng=rng)
     W, qp = layer.params["W"], layer.w_qparams()
     values, masks = {}, {}
-    for rule in RULES:
+    for rule in FIXED:
         values[rule], masks[rule] = quantize_in_training(W, qp, rule=rule, rng=rng)
     assert (values["ste"] == values["none"]).all()
     assert (values["ste"] == fake_quantize(W, qp)).all()
     assert (values["noise"] != values["ste"]).mean() > 0.99
+    assert (values["quant_noise"] == W).any()
+    assert (values["quant_noise"] == values["ste"]).any()
     assert not masks["none"].any()
     assert (masks["ste"] >= masks["noise"]).all()
     assert (masks["ste"] > masks["noise"]).any()
@@ -144,7 +147,7 @@ def test_the_average_follows_training_and_stands_still_afterwards():
 def test_errors_name_what_came():
     rng = np.random.default_rng(6)
     grid, unsigned = Grid(n_bits=4), Grid(n_bits=4, signed=False)
-    with pytest.raises(ValueError, match=r"rule='lsq'; expected one of \('ste', 'noise', 'none'\)"):
+    with pytest.raises(ValueError, match=r"rule='lsq'; expected one of \('ste', 'noise', 'quant_noise', 'none'\)"):
         FakeQuantize(unsigned, rule="lsq")
     with pytest.raises(ValueError, match=r'rule="noise" draws random numbers; pass rng='):
         FakeQuantize(unsigned, rule="noise")

@@ -7,7 +7,8 @@ import torch
 from quantlab.core.affine import fake_quantize
 from quantlab.core.grid import Grid
 from quantlab.core.qparams import QParams
-from quantlab.qat.noise import add_rounding_noise, noise_mask
+from quantlab.qat.noise import add_rounding_noise, noise_mask, quantize_random_part
+from quantlab.qat.ste import straight_through_mask
 
 QP = QParams(scale=[0.5, 0.125], zero_point=[1, -3], grid=Grid(n_bits=4), axis=0)
 
@@ -53,3 +54,28 @@ def test_parameters_must_fit():
         add_rounding_noise(np.zeros((3, 2)), QP, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"expected \(3,\)"):
         noise_mask(np.zeros((3, 2)), QP)
+
+
+def test_a_random_part_is_rounded_and_the_rest_left_alone():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(2, 50_000)).astype(np.float32) * 3
+    mixed, mask = quantize_random_part(x, QP, share=0.3, rng=np.random.default_rng(6))
+    hat, inside = fake_quantize(x, QP), straight_through_mask(x, QP)
+    rounded = mixed != x
+    assert (mixed[rounded] == hat[rounded]).all()
+    # The share of n draws scatters by sqrt(p (1 - p) / n) = 0.0015: five of them. Almost no x lies on a mark.
+    assert abs(rounded.mean() - 0.3) < 0.0075
+    assert (mask == (~rounded | inside)).all()
+    assert (~mask).sum() > 1000
+
+
+def test_its_two_ends_are_float_and_straight_through():
+    x = np.random.default_rng(7).normal(size=(2, 500)).astype(np.float32) * 3
+    rng = np.random.default_rng(8)
+    nothing, all_of_it = (quantize_random_part(x, QP, share=share, rng=rng) for share in (0, 1))
+    assert (nothing[0] == x).all()
+    assert nothing[1].all()
+    assert (all_of_it[0] == fake_quantize(x, QP)).all()
+    assert (all_of_it[1] == straight_through_mask(x, QP)).all()
+    with pytest.raises(ValueError, match="share=1.5"):
+        quantize_random_part(x, QP, share=1.5, rng=rng)

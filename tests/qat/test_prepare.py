@@ -1,11 +1,16 @@
 """A prepared network starts where the float one stands, quantizes everything, and leaves the float one alone."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
 from quantlab import Grid, fake_quantize
+from quantlab.nn.batch_norm import BatchNorm
+from quantlab.nn.conv_layer import Conv2D
 from quantlab.nn.layers import Linear, ReLU, Sequential
 from quantlab.nn.optim import SGD
+from quantlab.nn.pool_layers import GlobalAveragePool, MaxPool2D, Residual
 from quantlab.nn.train import train
 from quantlab.qat.layers import QATLinear
 from quantlab.qat.prepare import prepare
@@ -60,3 +65,32 @@ def test_a_layer_that_it_does_not_know_is_refused(model):
     copy = prepare(model, **GRIDS, rule="ste", rng=np.random.default_rng(2))
     with pytest.raises(TypeError, match=r"model.layers\[0\] is a QATLinear"):
         prepare(copy, **GRIDS, rule="ste", rng=np.random.default_rng(2))
+
+
+def test_convolutions_norms_residuals_and_nested_networks_are_prepared():
+    rng = np.random.default_rng(4)
+    body = [Conv2D(3, 3, kernel=(3, 3), rng=rng), BatchNorm(3, eps=0.01, momentum=0.7), ReLU()]
+    nested = Sequential([Conv2D(3, 6, kernel=(2, 2), stride=(2, 2), padding="valid", groups=3, rng=rng), ReLU()])
+    model = Sequential([Residual(body), nested, MaxPool2D((2, 2)), GlobalAveragePool(), Linear(6, 2, rng=rng)])
+    images = rng.random((5, 8, 8, 3), np.float32)
+    model.forward(images, training=True)  # moves the averages away from 0 and 1
+    fine = {"w_grid": Grid(n_bits=16), "x_grid": Grid(n_bits=16)}
+    for statistics in ("running", "batch"):
+        copy = prepare(model, **fine, rule="ste", rng=rng, statistics=statistics)
+        norm = copy.layers[0].body.layers[0].batch_norm
+        assert norm.eps == 0.01
+        assert norm.momentum == 0.7
+        assert np.array_equal(norm.mean, body[1].mean)
+        assert not np.shares_memory(norm.mean, body[1].mean)
+        reference = deepcopy(model)
+        for training in (True, False):
+            want, got = (network.forward(images, training=training) for network in (reference, copy))
+            # 16 bits everywhere: steps of 2**-16 of the range, some hundred of them added up
+            assert np.abs(got - want).max() < 1e-3 * np.abs(want).max()
+
+
+def test_a_batch_norm_behind_something_else_is_refused():
+    rng = np.random.default_rng(5)
+    model = Sequential([Linear(3, 3, rng=rng), BatchNorm(3)])
+    with pytest.raises(TypeError, match=r"model.layers\[1\] is a BatchNorm"):
+        prepare(model, **GRIDS, rule="ste", rng=rng)
