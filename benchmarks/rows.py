@@ -13,6 +13,18 @@ from onnx import TensorProto, helper
 from benchmarks.timing import Times, measure
 from quantlab import Grid, QParams, choose_qparams, dequantize, fake_quantize, int_matmul, quantize
 from quantlab.formats import pack, unpack
+from quantlab.integer import tflite
+from quantlab.integer.ops import conv2d
+from quantlab.lab import data, litert
+from quantlab.lab.efficientnet import efficientnet_network
+from quantlab.lab.litert_export import to_tflite
+from quantlab.lab.models import efficientnet_input
+from quantlab.nn.conv import conv2d as float_conv2d
+from quantlab.nn.network import INPUT
+from quantlab.ptq.calibrate import calibrate
+from quantlab.ptq.fold import fold
+from quantlab.ptq.quantize import quantize_network
+from quantlab.qat.lsq import initial_step, lsq_backward, lsq_quantize
 
 INT8 = Grid(n_bits=8)
 
@@ -168,6 +180,71 @@ def dequantize_nibbles() -> Row:
     return Row("4-bit groups of 32 to float32, 16M", times, {})
 
 
+def convolution() -> Row:
+    """A 3 x 3 convolution of int8, 1 x 56 x 56 x 64 to 128 channels, requantized, beside float32 ones."""
+    rng = np.random.default_rng(7)
+    x_q = rng.integers(-128, 128, (1, 56, 56, 64), np.int8)
+    w_q = rng.integers(-127, 128, (128, 3, 3, 64), np.int8)
+    bias_q = rng.integers(-5000, 5000, 128, np.int32)
+    scales = {
+        "x_qp": QParams(scale=0.02, zero_point=-5, grid=INT8),
+        "w_qp": QParams(scale=rng.uniform(0.001, 0.01, 128), zero_point=np.zeros(128, int), grid=INT8, axis=0),
+        "y_qp": QParams(scale=0.5, zero_point=3, grid=INT8),
+    }
+    X, W, B = (q.astype(np.float32) for q in (x_q, w_q, bias_q))
+    x, w = (torch.from_numpy(q).permute(0, 3, 1, 2) for q in (X, W))  # channels last, as ours: torch's fastest layout
+    b = torch.from_numpy(B)
+    times = measure(
+        {
+            "torch": lambda: torch.nn.functional.conv2d(x, w, b, padding=1),
+            "quantlab": lambda: conv2d(x_q, w_q, bias_q, **scales, padding="same", dialect="litert"),
+            "float32 numpy": lambda: float_conv2d(X, W, B, padding="same"),
+        },
+        rounds=25,
+    )
+    return Row("conv2d int8, 3 x 3, 56 x 56 x 64 to 128", times, {"torch": 3.0})
+
+
+def efficientnet_image() -> Row:
+    """One photograph through EfficientNet-Lite0: an int8 .tflite file in quantlab, and the same network in float32."""
+    crop = data.crops(data.photographs(["cat"])["cat"], n=1, rng=np.random.default_rng(6))
+    x, network = efficientnet_input(crop), fold(efficientnet_network())
+    qnet = quantize_network(network, calibrate(network, x), weight_bits=8, per_channel=True)
+    content = to_tflite(qnet, input_shape=x.shape)
+    model, x_q = tflite.read(content), quantize(x, qnet.activations[INPUT])
+    runtime = litert.Session(content, kernels="litert")
+    times = measure(
+        {
+            "float32 numpy": lambda: network.forward(x),
+            "quantlab": lambda: tflite.run(model, x_q, dialect="litert"),
+            "LiteRT": lambda: runtime.run(x_q),
+        }
+    )
+    return Row("EfficientNet-Lite0 int8, one image", times, {"float32 numpy": 4.0})
+
+
+def learned_step() -> Row:
+    """LSQ forward and backward on 2,000 rows with a step each, beside torch's learnable fake quantization."""
+    rng = np.random.default_rng(6)
+    grid, W = Grid(n_bits=4), rng.standard_normal((2000, 2000), np.float32)
+    dY, step = rng.standard_normal(W.shape, np.float32), initial_step(W, grid=grid, axis=0)
+    leaves = [torch.from_numpy(v).requires_grad_() for v in (W, step, np.zeros_like(step))]
+    dy = torch.from_numpy(dY)
+
+    def quantlab_way():
+        lsq_quantize(W, step, grid=grid, axis=0)
+        lsq_backward(dY, W, step, grid=grid, axis=0)
+
+    def torch_way():
+        torch._fake_quantize_learnable_per_channel_affine(*leaves, 0, -8, 7, 1.0).backward(dy)
+
+    return Row(
+        "LSQ forward and backward, 2000 x 2000",
+        measure({"torch": torch_way, "quantlab": quantlab_way}),
+        {"torch": 1.25},
+    )
+
+
 ROWS: list[Callable[[], Row]] = [
     fake_quantize_tensor,
     fake_quantize_tensor_fresh,
@@ -177,4 +254,7 @@ ROWS: list[Callable[[], Row]] = [
     integer_product_against_numpy,
     unpack_nibbles,
     dequantize_nibbles,
+    convolution,
+    efficientnet_image,
+    learned_step,
 ]

@@ -23,100 +23,20 @@ the result is clipped, after rounding. All were compared with the tools on accum
   scale is not the same as a vector of equal scales: for a convolution, pass a vector.
 - litert_reference_conv: LiteRT's reference convolution and depthwise convolution.
 - litert_reference: LiteRT's reference fully connected layer. No fixed point at all.
-- onnx: QLinearMatMul in ONNX Runtime. The formula is XNNPACK's.
-- torch: quantized linear, engines fbgemm and x86. The bias stays float32. With one weight scale it enters as
-  ``fma(bias, f32(1 / p), f32(acc))``, rounded once; with a vector as ``f32(acc) + f32(bias / p)``.
+- onnx: QLinearMatMul and QLinearConv in ONNX Runtime. The formula is XNNPACK's.
+- torch: quantized linear, engines fbgemm and x86, and quantized convolution, engine fbgemm (where the CPU has VNNI, x86
+  hands convolutions to oneDNN, which rounds otherwise next to ties). The bias stays float32. With one weight scale it
+  enters as ``fma(bias, f32(1 / p), f32(acc))``, rounded once; with a vector as ``f32(acc) + f32(bias / p)``.
 """
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from quantlab.core.dialects import fma
-from quantlab.core.grid import Grid, round_half_away
-from quantlab.integer.fixedpoint import INT32_MAX, INT32_MIN, multiply_by_quantized_multiplier, quantize_multiplier
+from quantlab.core.grid import Grid
+from quantlab.integer.fixedpoint import INT32_MAX, INT32_MIN
+from quantlab.integer.rounding import DIALECTS, Scales, with_tail
 
 __all__ = ["DIALECTS", "Requantizer", "bias_scale", "quantize_bias", "requantize"]
-
-
-class _Scales(NamedTuple):
-    """Float32 scales of input, weights and output."""
-
-    x: np.ndarray
-    w: np.ndarray
-    y: np.ndarray
-
-    @property
-    def product(self) -> np.ndarray:
-        return self.x * self.w
-
-    @property
-    def real(self) -> np.ndarray:
-        """The multiplier in float64."""
-        return self.x.astype(np.float64) * self.w.astype(np.float64) / self.y.astype(np.float64)
-
-
-class _Rounding(NamedTuple):
-    """How a dialect gets from accumulators to steps: ``rint(f32(acc) * multiplier)``, or ``exact`` where that may err.
-
-    ``band`` is half the width of the neighbourhood of a tie in which the first rounding of two can move a product over
-    the tie. ``exact(acc, channel)`` takes int64 accumulators and the index of the weight scale of each.
-    """
-
-    multiplier: np.ndarray  # float32
-    exact: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    band: float = 0.0
-
-
-def _float32(scales: _Scales) -> _Rounding:
-    return _Rounding(scales.product / scales.y)
-
-
-def _fixed_point(real: np.ndarray, rounding: str) -> _Rounding:
-    real = np.atleast_1d(real)
-    m, shift = quantize_multiplier(real)
-
-    def exact(acc: np.ndarray, channel: np.ndarray) -> np.ndarray:
-        return multiply_by_quantized_multiplier(acc, m[channel], shift[channel], rounding=rounding)
-
-    # The first rounding keeps -shift binary digits behind the point, so it moves a product by 2**(shift - 1) at most.
-    return _Rounding(real.astype(np.float32), exact, band=2.0 ** (int(shift.max()) - 1))
-
-
-def _ruy(scales: _Scales) -> _Rounding:
-    one = scales.w.ndim == 0
-    real = scales.product.astype(np.float64) / scales.y.astype(np.float64) if one else scales.real
-    return _fixed_point(real, "ruy")
-
-
-def _gemmlowp(scales: _Scales) -> _Rounding:
-    return _fixed_point(scales.real, "gemmlowp")
-
-
-def _float64(scales: _Scales) -> _Rounding:
-    real = np.atleast_1d(scales.real)
-    return _Rounding(real.astype(np.float32), lambda acc, channel: round_half_away(acc * real[channel]))
-
-
-def _with_tail(rounding: _Rounding, scales: _Scales, n_body: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return an exact arithmetic that is gemmlowp's from channel ``n_body`` on."""
-    tail = _gemmlowp(scales)
-
-    def exact(acc: np.ndarray, channel: np.ndarray) -> np.ndarray:
-        return np.where(channel < n_body, rounding.exact(acc, channel), tail.exact(acc, channel))
-
-    return exact
-
-
-DIALECTS = {
-    "litert": _float32,
-    "litert_ruy": _ruy,
-    "litert_reference_conv": _gemmlowp,
-    "litert_reference": _float64,
-    "onnx": _float32,
-    "torch": _float32,
-}
 
 CHUNK = 2**15  # accumulators at a time: 128 KiB of float32, so that all passes but the first read from the cache
 
@@ -299,7 +219,7 @@ class Requantizer:
         if dialect not in DIALECTS:
             raise ValueError(f"dialect={dialect!r}; expected one of {tuple(DIALECTS)}")
         _check_zero_point(y_zero_point, grid)
-        scales = _Scales(_scale("x_scale", x_scale), _scale("w_scale", w_scale), _scale("y_scale", y_scale))
+        scales = Scales(_scale("x_scale", x_scale), _scale("w_scale", w_scale), _scale("y_scale", y_scale))
         for name, scale in (("x_scale", scales.x), ("y_scale", scales.y)):
             if scale.ndim:
                 raise ValueError(f"{name}.shape={scale.shape}; expected one number: activations have one scale")
@@ -314,7 +234,7 @@ class Requantizer:
         self.ends = tuple(end - self.zero_point for end in clip or (grid.quant_min, grid.quant_max))
         self.rounding = DIALECTS[dialect](scales)
         if n_tail:
-            self.rounding = self.rounding._replace(exact=_with_tail(self.rounding, scales, n_channels - n_tail))
+            self.rounding = self.rounding._replace(exact=with_tail(self.rounding, scales, n_channels - n_tail))
         self.rows = max(CHUNK // max(n_channels, 1), 1)
         # One multiplier for every value of a chunk: long inner loops, where a vector of n_channels makes short ones.
         vector = self.rounding.multiplier.size == n_channels > 1
@@ -359,7 +279,7 @@ class Requantizer:
         np.copyto(out, t, casting="unsafe")
 
 
-def _add_float_bias(acc: np.ndarray, bias: np.ndarray, scales: _Scales) -> np.ndarray:
+def _add_float_bias(acc: np.ndarray, bias: np.ndarray, scales: Scales) -> np.ndarray:
     """Return ``acc + bias / (x_scale * w_scale)`` in float32, as fbgemm does."""
     acc = acc.astype(np.float32)
     if scales.w.ndim:
@@ -375,7 +295,7 @@ def _scale(name: str, value: np.ndarray | float) -> np.ndarray:
     return value
 
 
-def _check_multiplier(scales: _Scales) -> None:
+def _check_multiplier(scales: Scales) -> None:
     with np.errstate(over="ignore", under="ignore"):
         product = scales.product
         m = product / scales.y

@@ -273,7 +273,7 @@ def _batches(interpreter: Any, inputs: tuple[np.ndarray, ...]) -> list[tuple[np.
     places = interpreter.get_input_details()
     if len(inputs) != len(places):
         raise ValueError(f"{len(inputs)} inputs; the model takes {len(places)}")
-    shapes = [tuple(place["shape"]) for place in places]
+    shapes = [tuple(int(n) for n in place["shape"]) for place in places]
     if all(x.shape == shape for x, shape in zip(inputs, shapes, strict=True)):
         return [inputs]
     counts = {

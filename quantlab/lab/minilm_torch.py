@@ -4,7 +4,10 @@ The arithmetic is that of `quantlab.lab.minilm`, for a batch of sentences filled
 stands at [PAD] is kept out of the attention and out of the mean by the mask.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from quantlab.lab.minilm import MAX_TOKENS, N_HEADS, N_LAYERS
 from quantlab.lab.models import minilm_weights
@@ -99,3 +102,21 @@ def minilm_module() -> "nn.Module":
             return normalize((x * seen[..., None]).sum(dim=1) / seen.sum(dim=1, keepdim=True))
 
     return MiniLM().eval().requires_grad_(False)
+
+
+def embedder(module: "nn.Module") -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the module as a function of arrays, ids and mask to embeddings, without gradients.
+
+    Example
+    -------
+    >>> from quantlab.lab.minilm import minilm_batch
+    >>> embedder(minilm_module())(*minilm_batch(["Round it."])).shape
+    (1, 384)
+    """
+    import torch
+
+    def embed(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return module(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+
+    return embed

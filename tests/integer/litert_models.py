@@ -5,9 +5,18 @@ import numpy as np
 from quantlab.lab.litert import ModelWriter
 
 
-def fully_connected_model(n_samples, w_q, bias_q, *, x_qp, w_scale, y_qp, activation=None):
-    """int8 FULLY_CONNECTED: w_q (out, in); x_qp and y_qp are pairs (scale, zero point); w_scale () or (out,)."""
-    return _layer("FULLY_CONNECTED", (n_samples,), w_q, bias_q, x_qp, w_scale, y_qp, version=4, activation=activation)
+def fully_connected_model(leading, w_q, bias_q, *, x_qp, w_scale, y_qp, activation=None):
+    """int8 FULLY_CONNECTED: x (*leading, in), w_q (out, in); x_qp and y_qp are pairs (scale, zero point); w_scale () or
+    (out,); ``bias_q`` may be None."""
+    writer = ModelWriter()
+    x = writer.tensor((*leading, w_q.shape[-1]), np.int8, scale=x_qp[0], zero_point=x_qp[1])
+    inputs = [x, writer.tensor(w_q.shape, np.int8, scale=w_scale, zero_point=0, data=w_q)]
+    if bias_q is not None:
+        b_scale = np.float32(x_qp[0]) * np.asarray(w_scale, np.float32)
+        inputs.append(writer.tensor((len(w_q),), np.int32, scale=b_scale, zero_point=0, data=bias_q))
+    y = writer.tensor((*leading, len(w_q)), np.int8, scale=y_qp[0], zero_point=y_qp[1])
+    options = {"activation": activation, "keepNumDims": len(leading) > 1}
+    return writer.finish("FULLY_CONNECTED", inputs=inputs, outputs=[y], version=5, **options)
 
 
 def conv_model(x_shape, y_shape, w_q, bias_q, *, x_qp, w_qp, y_qp, depthwise=False, multiplier=1, **options):
@@ -25,18 +34,6 @@ def conv_model(x_shape, y_shape, w_q, bias_q, *, x_qp, w_qp, y_qp, depthwise=Fal
         inputs.append(writer.tensor(bias_q.shape, np.int32, scale=b_scale, zero_point=0, data=bias_q))
     y = writer.tensor(y_shape, np.int8, scale=y_qp.scale, zero_point=y_qp.zero_point)
     return writer.finish(operator, inputs=inputs, outputs=[y], version=3, **options)
-
-
-def _layer(operator, leading, w_q, bias_q, x_qp, w_scale, y_qp, **options):
-    writer = ModelWriter()
-    x = writer.tensor((*leading, w_q.shape[-1]), np.int8, scale=x_qp[0], zero_point=x_qp[1])
-    w = writer.tensor(w_q.shape, np.int8, scale=w_scale, zero_point=0, data=w_q)
-    inputs = [x, w]
-    if bias_q is not None:
-        b_scale = np.float32(x_qp[0]) * np.asarray(w_scale, np.float32)
-        inputs.append(writer.tensor((len(w_q),), np.int32, scale=b_scale, zero_point=0, data=bias_q))
-    y = writer.tensor((*leading, len(w_q)), np.int8, scale=y_qp[0], zero_point=y_qp[1])
-    return writer.finish(operator, inputs=inputs, outputs=[y], **options)
 
 
 def quantize_model(n, dtype, *, scale, zero_point):

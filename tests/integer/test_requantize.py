@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantlab.core.grid import Grid
-from quantlab.integer.requantize import DIALECTS, bias_scale, quantize_bias, requantize
+from quantlab.integer.fixedpoint import multiply_by_quantized_multiplier, quantize_multiplier
+from quantlab.integer.requantize import DIALECTS, Requantizer, bias_scale, quantize_bias, requantize
 
 INT8 = Grid(n_bits=8)
 HALF = {"x_scale": 1.0, "w_scale": 0.5, "y_scale": 1.0, "y_zero_point": 0, "grid": INT8}
@@ -44,6 +45,65 @@ def test_one_scale_a_channel_is_each_column_by_itself(dialect):
     y = requantize(acc, w_scale=w_scale, **common)
     for c in range(6):
         assert (y[..., [c]] == requantize(acc[..., [c]], w_scale=w_scale[[c]], **common)).all()
+
+
+def on_every_accumulator(acc, x_scale, w_scale, y_scale, *, dialect):
+    """The arithmetic of a dialect, everywhere and not only next to ties."""
+    x, w, y = np.float32(x_scale), np.asarray(w_scale, np.float32), np.float32(y_scale)
+    if dialect == "litert":
+        return np.rint(acc.astype(np.float32) * (x * w / y))
+    real = np.float64(x) * w.astype(np.float64) / np.float64(y)
+    if dialect == "litert_reference":
+        product = acc * real
+        return np.sign(product) * np.floor(np.abs(product) + 0.5)
+    if dialect == "litert_ruy" and w.ndim == 0:
+        real = np.float64(x * w) / np.float64(y)
+    rounding = {"litert_ruy": "ruy", "litert_reference_conv": "gemmlowp"}[dialect]
+    return multiply_by_quantized_multiplier(acc, *quantize_multiplier(real), rounding=rounding)
+
+
+@pytest.mark.parametrize("dialect", ["litert", "litert_ruy", "litert_reference_conv", "litert_reference"])
+@pytest.mark.parametrize("n_bits", [8, 16])
+def test_the_shortcut_far_from_ties_changes_nothing(dialect, n_bits):
+    # Multipliers from 2**-24 to 4, so that the first of two roundings keeps 24 binary digits or none; accumulators
+    # at every place of the grid, at ties, up to 3 beside them, and beyond the ends.
+    grid, rng, n_ties = Grid(n_bits=n_bits), np.random.default_rng(7), 0
+    for trial in range(120):
+        n_channels = (1, 3, 17, 256)[trial % 4]
+        one = trial % 5 == 0
+        w_scale = 2.0 ** rng.uniform(-2, 0, () if one else n_channels)
+        if trial % 3 == 0:
+            w_scale = 2.0 ** -rng.integers(0, 4, w_scale.shape) * rng.choice([1.0, 1.25, 1.5], w_scale.shape)
+        scales = {"x_scale": 0.75, "w_scale": w_scale, "y_scale": 0.75 * 2.0 ** rng.integers(-2, 23)}
+        real = w_scale.astype(np.float32) * 0.75 / scales["y_scale"]
+        target = rng.integers(2 * grid.quant_min - 9, 2 * grid.quant_max + 9, (200, n_channels)) + rng.choice([0, 0.5])
+        acc = np.rint(target / real).astype(np.int64) + rng.integers(-3, 4, target.shape)
+        acc = np.clip(acc, -(2**29), 2**29)  # a multiplier below 4 shifts to the left by up to 2 bits
+        n_ties += np.count_nonzero(acc * real % 1 == 0.5)
+        zero_point = int(rng.integers(grid.quant_min, grid.quant_max + 1))
+        expected = on_every_accumulator(acc, **scales, dialect=dialect) + zero_point
+        common = {**scales, "y_zero_point": zero_point, "grid": grid, "dialect": dialect}
+        clipped = np.clip(expected, grid.quant_min, grid.quant_max)
+        assert (requantize(acc, **common) == clipped).all()
+        step = Requantizer(n_channels=n_channels, **common, clip=(zero_point, min(zero_point + 30, grid.quant_max)))
+        assert (step(acc) == np.clip(clipped, zero_point, zero_point + 30)).all()
+        assert (step(acc.astype(np.float64)) == step(acc)).all()
+        out = np.empty(acc.shape, grid.dtype)
+        assert step(acc, out=out) is out
+        assert (out == step(acc)).all()
+    assert n_ties > 1000
+
+
+def test_the_last_channels_of_ruy_may_round_as_gemmlowp():
+    rng = np.random.default_rng(11)
+    scales = {"x_scale": 1.0, "w_scale": 2.0 ** -rng.integers(4, 8, 11), "y_scale": 1.0}
+    acc = rng.integers(-3000, 3000, (20_000, 11))
+    common = {**scales, "y_zero_point": 5, "grid": INT8}
+    y = Requantizer(n_channels=11, **common, dialect="litert_ruy", n_tail=3)(acc)
+    ruy, gemmlowp = (requantize(acc, **common, dialect=d) for d in ("litert_ruy", "litert_reference_conv"))
+    assert (y[:, :8] == ruy[:, :8]).all()
+    assert (y[:, 8:] == gemmlowp[:, 8:]).all()
+    assert (ruy != gemmlowp).any(axis=0).all()
 
 
 def test_ties_of_every_dialect():

@@ -86,7 +86,8 @@ def max_pool(
 ) -> np.ndarray:
     """Return the largest code of every window; padding never wins. Nothing is rounded, and the scale stays.
 
-    Parameters and errors as `average_pool`. The dialect only places the mark of 6 of a fused "relu6".
+    Parameters and errors as `average_pool`. The dialect only places the mark of 6 of a fused "relu6": XNNPACK's in
+    "litert", unless the stride exceeds the window, which XNNPACK leaves to LiteRT's own kernel.
 
     Examples
     --------
@@ -102,7 +103,8 @@ def max_pool(
     y_q = x[window_slices(0, 0, out=out, stride=stride)].copy()
     for i, j in np.ndindex(*size):
         np.maximum(y_q, x[window_slices(i, j, out=out, stride=stride)], out=y_q)
-    return clamp(y_q, x_qp, activation, dialect)
+    skips_pixels = any(s > k for s, k in zip(stride, size, strict=True))
+    return clamp(y_q, x_qp, activation, "litert_reference" if skips_pixels else dialect)
 
 
 def mean(

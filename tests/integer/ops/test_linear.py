@@ -71,7 +71,7 @@ def litert_outputs(layer, activation):
     """Return the layer's output in each kernel set."""
     x_qp, w_qp, y_qp = layer.qps.values()
     model = litert.fully_connected_model(
-        len(layer.x_q),
+        layer.x_q.shape[:-1],
         layer.w_q,
         layer.bias_q,
         x_qp=(x_qp.scale, x_qp.zero_point),
@@ -105,6 +105,21 @@ def test_fully_connected_equals_litert_in_three_kernel_sets(where, per_channel):
     # The check can fail: at and near ties every dialect is told from every other.
     if where != "anywhere":
         assert {pair: n for pair, n in wrong.items() if pair[0] != pair[1] and n < 100} == {}
+
+
+def test_fully_connected_without_bias_and_with_leading_axes_equals_litert():
+    rng, wrong = np.random.default_rng(19), {(dialect, kernels): 0 for dialect in KERNELS for kernels in KERNELS}
+    for trial in range(40):
+        layer = random_layer(rng, (12, 16, 101), per_channel=trial % 2 == 0, where="ties")
+        x_q = rng.integers(-128, 128, (2, 3, 2, 16), np.int8) if trial % 3 else layer.x_q
+        layer = layer._replace(x_q=x_q, bias_q=layer.bias_q if trial % 5 == 0 else None)
+        for kernels, theirs in litert_outputs(layer, None).items():
+            assert theirs.shape == (*x_q.shape[:-1], 101)
+            for dialect in KERNELS:
+                y = fully_connected(*layer[:3], **layer.qps, dialect=dialect)
+                wrong[dialect, kernels] += np.count_nonzero(y != theirs)
+    assert {pair: n for pair, n in wrong.items() if pair[0] == pair[1] and n} == {}
+    assert {pair: n for pair, n in wrong.items() if pair[0] != pair[1] and n < 100} == {}
 
 
 def torch_linear(x_q, w_q, bias, x_qp, w_qp, y_qp, *, relu):
@@ -260,6 +275,8 @@ def test_errors_name_what_came():
         fully_connected(x_q, w_q, bias_q, **{**qps, "x_qp": wide}, dialect="litert")
     with pytest.raises(ValueError, match=r"w_qp\.axis=1.*axis=0"):
         fully_connected(x_q, w_q, bias_q, **{**qps, "w_qp": wide}, dialect="litert")
+    with pytest.raises(ValueError, match=r"x_q\.shape=\(2, 3\) and w_q\.shape=\(3, 4\); expected \(\.\.\., 4\)"):
+        fully_connected(x_q[:, :3], w_q, bias_q, **qps, dialect="litert")
     with pytest.raises(ValueError, match=r"w_q\.shape=\(12,\); expected \(out, in\)"):
         fully_connected(x_q, w_q.ravel(), bias_q, **qps, dialect="litert")
     with pytest.raises(ValueError, match=r"bias_q\.shape=\(2,\); expected \(3,\)"):
