@@ -195,7 +195,9 @@ except ValueError as error:
 #
 # ## The map
 #
-# **Part I, the arithmetic**, is what you have here. The lessons run in order; each needs only the ones before.
+# The lessons run in order; each needs only the ones before.
+#
+# **Part I, the arithmetic.** numpy alone.
 #
 # | lesson | question |
 # | --- | --- |
@@ -207,8 +209,23 @@ except ValueError as error:
 # | [06 Compute with integers](06_compute_with_integers.ipynb) | What exactly does an integer layer compute? |
 # | [07 Train through rounding](07_train_through_rounding.ipynb) | How can a staircase have a gradient? |
 #
-# Planned, and **not there yet**: II post-training quantization of whole networks, III quantization-aware training, IV mixed precision
-# and architecture, V language models, VI deployment.
+# **Part II, quantization after training.** Whole networks, and the tools that run them.
+#
+# | lesson | question |
+# | --- | --- |
+# | [08 Quantize a network](08_quantize_a_network.ipynb) | Which step of the conversion cost the accuracy? |
+# | [09 Repair what PTQ breaks](09_repair_what_ptq_breaks.ipynb) | Why did int8 destroy this network, and what mends it without training? |
+# | [10 Convert with TFLite](10_convert_with_tflite.ipynb) | What is in the file, and does it compute what I think? |
+# | [11 Choose dynamic or static](11_choose_dynamic_or_static.ipynb) | Which kind of int8, and why is it slower here? |
+#
+# **Part III, training with quantization.** For when repair is not enough.
+#
+# | lesson | question |
+# | --- | --- |
+# | [12 Train with fake quantization](12_train_with_fake_quantization.ipynb) | Why does the QAT snippet that everybody copies train nothing? |
+# | [13 Learn the quantizer](13_learn_the_quantizer.ipynb) | Can the step size be trained, too? |
+#
+# Planned, and **not there yet**: IV mixed precision and architecture, V language models, VI deployment.
 #
 # ## Summary
 #
@@ -223,7 +240,7 @@ except ValueError as error:
 #
 # ## Reading
 #
-# Nothing is required. Good companions for all of Part I:
+# Nothing is required. Good companions for all parts:
 #
 # - Markus Nagel and others, [A white paper on neural network quantization](https://arxiv.org/abs/2106.08295), 2021.
 # - Hao Wu and others, [Integer quantization for deep learning inference: principles and empirical evaluation](https://arxiv.org/abs/2004.09602),

@@ -5,8 +5,8 @@
 # and find out what the training itself contributed. **You learn** fake quantization in training, latent weights, the
 # straight-through gradient, noise in place of rounding, control arms. **You need** lessons 03 to 06, and what a gradient
 # is. About 40 minutes.
-# &nbsp; [previous: 06 Compute with integers](06_compute_with_integers.ipynb) · Part II, quantization after training,
-# will follow.
+# &nbsp; [previous: 06 Compute with integers](06_compute_with_integers.ipynb) ·
+# [next: 08 Quantize a network](08_quantize_a_network.ipynb)
 #
 # "Rounding is a staircase. Its slope is zero. So how can quantization-aware training learn anything?" And when it does:
 # "is the gain due to the quantization, or would more training have done the same?" Both questions have answers
@@ -514,7 +514,8 @@ print(f"packed in 2 bits: {n_weights * 2 // 8:,} bytes, and {n_scales * 4} for {
 # - At 2 bits QAT won more than ten points over a control that trained as long; at 8 and 4 bits nothing that could be shown.
 #
 # **Exercises:** [07 Train through rounding](../exercises/07_train_through_rounding/07_train_through_rounding.ipynb): five, about
-# 45 minutes. This is the end of Part I.
+# 45 minutes. This is the end of Part I. Part II is quantization after training: it begins with
+# [08 Quantize a network](08_quantize_a_network.ipynb).
 #
 # ## Reading
 #

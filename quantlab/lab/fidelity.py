@@ -14,7 +14,7 @@ import numpy as np
 from quantlab.lab.data import crops, photographs
 from quantlab.lab.intervals import Interval, bootstrap, wilson
 
-__all__ = ["Crops", "Fidelity", "ask", "fidelity", "fidelity_set", "paired_difference"]
+__all__ = ["Crops", "Fidelity", "Judge", "ask", "fidelity", "fidelity_set", "paired_difference"]
 
 CALIBRATION = ("china", "coffee", "flower", "tissue")
 TEST = ("astronaut", "cat", "galaxies", "motorcycle", "retina", "rocket")
@@ -53,7 +53,8 @@ class Fidelity:
     top1_crops: Interval
 
     def __str__(self) -> str:
-        return f"top-1 {self.top1:.0%}, top-5 {self.top5:.0%}, SQNR {self.sqnr:.1f} dB"
+        shares = f"top-1 {self.top1:.0%}, top-5 {self.top5:.0%}"
+        return f"{self.top1_crops.n} crops: {shares}, SQNR {self.sqnr:.1f} dB"
 
 
 def fidelity_set(*, seed: int, n_calibration: int = 60, n_test: int = 120) -> tuple[Crops, Crops]:
@@ -84,12 +85,16 @@ def fidelity_set(*, seed: int, n_calibration: int = 60, n_test: int = 120) -> tu
 def ask(run: Callable[[np.ndarray], np.ndarray], x: np.ndarray, *, batch_size: int = 15) -> np.ndarray:
     """Return ``run(x)``, computed in batches, two at a time: numpy lets go of Python's lock while it computes.
 
+    Each of the two computes its matrix products with one thread, so the result does not depend on how many there are.
+
     Example
     -------
     >>> ask(lambda x: 2 * x, np.arange(4.0), batch_size=3)
     array([0., 2., 4., 6.])
     """
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), ThreadPoolExecutor(max_workers=2) as pool:
         return np.concatenate(list(pool.map(run, np.split(x, range(batch_size, len(x), batch_size)))))
 
 
@@ -183,3 +188,42 @@ def paired_difference(
     y = np.asarray(reference, np.float64)
     noise = [np.bincount(which, weights=((logits - y) ** 2).sum(axis=1)) for logits in (first, second)]
     return bootstrap(lambda a, b: 10 * np.log10(b.sum() / a.sum()), *noise, rng=np.random.default_rng(seed))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The same questions for many networks: inputs, the reference's answers, and which picture each is from.
+
+    Example
+    -------
+    >>> judge = Judge(np.eye(12, dtype=np.float32), np.eye(12), np.arange(12) // 2)
+    >>> one, two = judge.ask(lambda x: x * 0.9), judge.ask(lambda x: x * 0.99)
+    >>> print(judge.score(one))
+    12 crops: top-1 100% [100%, 100%], top-5 100% [100%, 100%], SQNR 20.0 [20.0, 20.0] dB
+    >>> print(f"{judge.gain(two, one):.0f}; on every third: {judge.every(3)(lambda x: x * 0.9).sqnr:.0f}")
+    20 [20, 20]; on every third: 20 [20, 20]
+    """
+
+    x: np.ndarray
+    reference: np.ndarray
+    pictures: np.ndarray
+
+    def ask(self, run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return the logits of a network for all inputs."""
+        return ask(run, self.x)
+
+    def score(self, logits: np.ndarray) -> Fidelity:
+        """Return `fidelity` of logits that `ask` returned."""
+        return fidelity(logits, self.reference, pictures=self.pictures)
+
+    def __call__(self, run: Callable[[np.ndarray], np.ndarray]) -> Fidelity:
+        """Return the score of a network."""
+        return self.score(self.ask(run))
+
+    def gain(self, first: np.ndarray, second: np.ndarray) -> Interval:
+        """Return `paired_difference`: by how many decibels the first logits are better than the second."""
+        return paired_difference(first, second, self.reference, pictures=self.pictures)
+
+    def every(self, k: int) -> "Judge":
+        """Return a judge that asks every k-th question only."""
+        return Judge(self.x[::k], self.reference[::k], self.pictures[::k])
