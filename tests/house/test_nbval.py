@@ -3,12 +3,13 @@
 import base64
 import copy
 import struct
+from pathlib import Path
 
 import nbformat
 import pytest
 
 from build import Target, execute, from_text, text_of
-from compare import compare
+from compare import Result, compare
 from tests.house.pages import complaints
 
 PAGE = """\
@@ -77,6 +78,16 @@ def test_a_page_with_nothing_to_compare_fails(tmp_path):
     path = tmp_path / "empty.ipynb"
     path.write_text(text_of(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("words", id="cell-001")])))
     assert not compare(path).ok
+
+
+@pytest.mark.parametrize(("name", "limit"), [("03_page.ipynb", 60), ("09_page.ipynb", 120)])
+def test_a_page_that_takes_too_long_fails(name, limit):
+    late, in_time = (Result(Path(name), same=True, seconds=limit + after, report="") for after in (0.1, -0.1))
+    assert in_time.ok
+    assert late.late
+    assert not late.ok
+    assert f"it took more than {limit} seconds" in late.text()
+    assert not Result(Path(name), same=False, seconds=limit + 1, report="").late
 
 
 def test_an_honest_page_has_no_complaints(page):
