@@ -39,10 +39,12 @@ print(
 
 # %%
 import torch
+from threadpoolctl import threadpool_limits
 
 from quantlab.lab.minilm_torch import embedder, minilm_module
 from quantlab.lab.sentence_scores import score
 
+limits = threadpool_limits(1)  # one thread, in torch and in numpy
 torch.set_num_threads(1)
 module = minilm_module()
 
@@ -352,7 +354,7 @@ assert all(found.cosine(reference).mean() > 0.6 for found in scores.values())
 #   (lesson 05); here the outliers matter.
 #
 # And look at the intervals: most of the changes in rank could be 0. With 72 pairs a loss of 0.01 cannot be told from luck, while the cosine, which
-# needs no labels, tells all forms apart. **Labels say whether it matters; the distance to float32 says whether something changed.
+# needs no labels, sorts the forms more finely. **Labels say whether it matters; the distance to float32 says whether something changed.
 # Report both.**
 #
 # ## Speed

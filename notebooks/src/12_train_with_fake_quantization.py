@@ -417,8 +417,8 @@ for n_bits in (8, 4, 2):
 # At 8 bits the two differ by 4 in a thousand, and no accuracy shows it. At 2 bits by half. The disagreement was reported in
 # 2022 (reading list), and the versions of torch and torchao that run here have it. The unfused `FakeQuantize` takes one formula for both, at the price of a slower
 # step: the first change in `qat_qconfig`. The second is a grid from $-(2^{b-1}-1)$. With the default's, look at
-# $s_{\text{convert}}$: the largest weight of a channel is $2^{b-1} - \tfrac12$ steps long. It lies on a tie, always, and the last bit of
-# a float decides which of two codes it gets.
+# $s_{\text{convert}}$: the largest weight of a channel is $2^{b-1} - \tfrac12$ steps long. It lies on a tie, always. A positive one is
+# clipped to the last mark in any case; for a negative one, the last bit of a float decides which of two codes it gets.
 #
 # ## Was it the training?
 #
@@ -674,5 +674,5 @@ print("dynamic, old:", old[0].weight().dtype, "- new:", type(new[0].weight).__na
 #   norm, and when to freeze it.
 # - [Issue 88800](https://github.com/pytorch/pytorch/issues/88800) of pytorch: the fake-quantized model and the quantized model differ;
 #   [pull request 4824](https://github.com/pytorch/ao/pull/4824) of torchao: a remedy.
-# - [Issue 2259](https://github.com/pytorch/ao/issues/2259) of torchao: what replaces what.
+# - [Issue 2259](https://github.com/pytorch/ao/issues/2259) of torchao tracks the end of `torch.ao.quantization`.
 # - torchvision, [train_quantization.py](https://github.com/pytorch/vision/blob/main/references/classification/train_quantization.py): a schedule in use.

@@ -35,6 +35,10 @@ def check_find_fault(answer, say):
         ([("dequant", "DeQuantStub"), FAKE, EYE], "no stub", "a DeQuantStub is the way out, not the way in"),
         ([STUB, FAKE, ("conv.weight_fake_quant", "MinMaxObserver")], "weights only observed", "one layer is enough"),
         ([STUB, fused], "no fault", "FusedMovingAvgObsFakeQuantize is a fake quantizer, too"),
+        ([STUB, ("a.weight_fake_quant", "MinMaxObserver"), FAKE], "weights only observed", "look at each layer"),
+        ([("inputs", "QuantStub"), FAKE, EYE], "no fault", "a stub may have any name: look at its type"),
+        ([("quant", "Identity"), FAKE, EYE], "no stub", "a module named quant is no stub by that: look at its type"),
+        ([STUB, ("quant.activation_post_process", fused[1])], "nothing prepared", "this one rounds no weights"),
         ([observer], "weights only observed", "two faults apply: the order of the task decides"),
     ]:
         when = f"with modules={modules}"
@@ -81,7 +85,16 @@ def check_levels(answer, say):
         ),
         (on_grid.reshape(3, 5, 3, 2), 2, "active", "a convolution, (3, 5, 3, 2)", "a channel is all of W[o]"),
         (one_bad.reshape(3, 5, 3, 2), 2, "not active", "a convolution, (3, 5, 3, 2)", "a channel is all of W[o]"),
+        (on_grid.reshape(3, 3, 5, 2), 2, "active", "a convolution, (3, 3, 5, 2)", "count the weights of all of W[o]"),
         (np.arange(5, dtype=np.float32)[None], 2, "not active", "5 values in 5 weights", "5 weights can have 5 values"),
+        (
+            np.float32([[-2, -1, 0, 1, 2, 0]]),
+            2,
+            "not active",
+            "the weights -2, -1, 0, 1, 2, 0",
+            "signs make values, too",
+        ),
+        (1 + np.float32([range(9)]) / 999, 2, "not active", "9 values near 1", "two values that differ little are two"),
     ]:
         when = f"with {about}, n_bits={n_bits}"
         got = answer(W, n_bits)
@@ -145,6 +158,8 @@ def check_folded(answer, say):
     want = fake_quantize(V, qp)
     early = "rounding comes last: folded weights lie on a grid, and a rounded weight that is folded lies on another"
     expect_close(got, want, atol=1e-5, when=when, hint=early)
+    V, fine = W.astype(np.float32) * factor.astype(np.float32), answer(W, gamma, variance, eps, 6)
+    expect_close(fine, rounded(V, 31), atol=1e-5, when="with n_bits=6", hint="the last mark is 2**(n_bits - 1) - 1")
     when = "with a negative gamma"
     got = answer(W, -gamma, variance, eps, n_bits)
     expect_close(got, -want, atol=1e-5, when=when, hint="a scale is positive: take it from the size of the weights")
@@ -170,6 +185,7 @@ def check_moving_range(answer, say):
         ([[0.0, 4.0], [0.0, 8.0]], 0.25, None, "batches=[[0, 4], [0, 8]]"),
         ([[0.0, 4.0], [-2.0, 2.0]], 0.25, None, "batches=[[0, 4], [-2, 2]]"),
         ([[0.0, 4.0], [0.0, 8.0], [0.0, 16.0]], 0.5, 1, "batches=[[0, 4], [0, 8], [0, 16]]"),
+        ([[1.0, 4.0], [2.0, 6.0]], 0.25, None, "batches=[[1, 4], [2, 6]]"),
         (many, 0.01, None, "6 batches of 20"),
         (many, 0.01, 3, "6 batches of 20"),
     ]:
@@ -185,6 +201,8 @@ def check_moving_range(answer, say):
         expect(not widest, f"{when} your range is the widest seen: a moving average also moves inwards")
         if stop is not None and np.allclose((lo, hi), all_of_it):
             raise Incorrect(f"{when} your observer does not stop: batch {stop} is the first one that it ignores")
+        if lo == 0 and want[0] > 0:
+            raise Incorrect(f"{when} you widen the range to hold 0: the scale needs that, the observer does not do it")
         if len(arrays) > 1 and np.allclose((lo, hi), _moved(arrays, 1 - c, stop)) and c != 0.5:
             raise Incorrect(f"{when} c is the share of the new batch; you give it 1 - c")
         if np.allclose((lo, hi), _moved([np.zeros(1), *arrays], c, None if stop is None else stop + 1)):

@@ -25,6 +25,7 @@ def check_step_slope(answer, say):
         (0.25, 1.0, "0.25 is rounded to 0, and the slope is 0 - 0.25: what is left of rounding"),
         (0.75, 1.0, "0.75 is rounded to 1, and the slope is 1 - 0.75: round(v / s) - v / s, in this order"),
         (0.5, 2.0, "divide by the step before you round: the slope is 0 - 0.25"),
+        (2.5, 1.0, "2.5 lies on a tie: it goes to the even mark, 2, and the slope is 2 - 2.5"),
         (9.0, 1.0, "above the grid v_hat is s * quant_max, and its slope quant_max"),
         (-9.0, 1.0, "below the grid v_hat is s * quant_min, and its slope quant_min"),
         (3.25, 1.0, "3.25 rounds to 3, which is on the grid: the rounded value decides, not v / s"),
@@ -161,6 +162,9 @@ def check_pact(answer, say):
         if d_alpha == wrong:
             raise Incorrect(f"{when} your d_alpha is {wrong}: {hint}")
     expect_close(np.asarray(d_alpha), 70.0, atol=1e-9, when=f"{when}, d_alpha:", hint="dy summed over x >= alpha")
+    when = "with x=[0], dy=[10], alpha=2, decay=0, dx:"
+    at_zero = answer(np.array([10.0]), np.zeros(1), 2.0, 0.0)[0]
+    expect_close(at_zero, np.array([10.0]), atol=1e-9, when=when, hint="0 belongs to the inside: 0 <= x < alpha")
     when = "with nothing clipped, alpha=3, decay=0.5"
     d_alpha = float(answer(np.ones(2), np.array([0.5, 1.0]), 3.0, 0.5)[1])
     for wrong, hint in [
@@ -194,12 +198,13 @@ def check_pact(answer, say):
 )
 def check_quant_noise(answer, say):
     """``quant_noise``: each weight rounded with a probability."""
-    W, W_hat = np.full((100, 200), 0.25, np.float32), np.zeros((100, 200), np.float32)
+    W, W_hat = np.full((100, 200), 0.25, np.float32), np.full((100, 200), 0.5, np.float32)
     when = "with 100 x 200 weights, share=0.25"
     got = expect_array(answer(W, W_hat, 0.25, np.random.default_rng(7)), shape=W.shape, when=when)
     one_of_both = (got == W) | (got == W_hat)
     expect(
-        one_of_both.all(), f"{when} some weights lie between: each is either rounded or left alone, nothing is mixed"
+        one_of_both.all(),
+        f"{when} some weights are neither from W nor from W_hat: each is rounded or left alone, nothing is mixed",
     )
     part = got == W_hat
     for whole, name in [(part.all() or not part.any(), "all"), ((part == part[:, :1]).all(), "row")]:
@@ -217,6 +222,9 @@ def check_quant_noise(answer, say):
     )
     again = answer(W, W_hat, 0.25, np.random.default_rng(7))
     expect(np.array_equal(got, again), f"{when} two calls with equal generators differ: draw from rng, not elsewhere")
+    totals = {(answer(W, W_hat, 0.25, np.random.default_rng(seed)) == W_hat).sum() for seed in range(5)}
+    alike = f"{when} exactly {min(totals)} are rounded, whatever the generator: draw for each weight by itself"
+    expect(len(totals) > 1, alike)
     for share, want in [(0.0, W), (1.0, W_hat)]:
         got = answer(W, W_hat, share, np.random.default_rng(7))
         expect(np.array_equal(got, want), f"with share={share} it must be {'W' if share == 0 else 'W_hat'} itself")

@@ -56,6 +56,33 @@ def exact_type_only(modules):
     return "no fault" if stubbed(modules) else "no stub"
 
 
+@wrong("12.1", says="look at each layer")
+def last_layer_decides(modules):
+    if not weight_kinds(modules):
+        return "nothing prepared"
+    if not weight_kinds(modules)[-1].endswith("FakeQuantize"):
+        return "weights only observed"
+    return "no fault" if stubbed(modules) else "no stub"
+
+
+@wrong("12.1", says="a stub may have any name")
+def stub_by_its_name(modules):
+    if not weight_kinds(modules):
+        return "nothing prepared"
+    if not all(kind.endswith("FakeQuantize") for kind in weight_kinds(modules)):
+        return "weights only observed"
+    return "no fault" if any(name == "quant" for name, _ in modules) else "no stub"
+
+
+@wrong("12.1", says="rounds no weights")
+def any_fake_quantizer_is_prepared(modules):
+    if not weight_kinds(modules) and not any(kind.endswith("FakeQuantize") for _, kind in modules):
+        return "nothing prepared"
+    if not all(kind.endswith("FakeQuantize") for kind in weight_kinds(modules)):
+        return "weights only observed"
+    return "no fault" if stubbed(modules) else "no stub"
+
+
 @wrong("12.1", says="no module has the last name")
 def stub_is_enough(modules):
     return "no fault" if stubbed(modules) else "no stub"
@@ -112,6 +139,21 @@ def one_too_many(W, n_bits):
     return verdict(max(len(np.unique(row)) for row in W), W[0].size - 1, n_bits)
 
 
+@wrong("12.2", says="all of W[o]")
+def first_axis_of_a_channel(W, n_bits):
+    return verdict(max(len(np.unique(row)) for row in W), W.shape[1], n_bits)
+
+
+@wrong("12.2", says="signs make values")
+def magnitudes(W, n_bits):
+    return verdict(max(len(np.unique(np.abs(row))) for row in W), W[0].size, n_bits)
+
+
+@wrong("12.2", says="that differ little are two")
+def values_to_two_digits(W, n_bits):
+    return verdict(max(len(np.unique(np.round(row, 2))) for row in W), W[0].size, n_bits)
+
+
 def factor(gamma, variance, eps):
     return (gamma / np.sqrt(variance + eps)).reshape(-1, 1, 1, 1)
 
@@ -162,6 +204,11 @@ def one_scale(W, gamma, variance, eps, n_bits):
     return rounded(W * factor(gamma, variance, eps), n_bits, axis=None)
 
 
+@wrong("12.3", says="the last mark is")
+def always_four_bits(W, gamma, variance, eps, n_bits):
+    return rounded(W * factor(gamma, variance, eps), n_bits, last=7)
+
+
 @wrong("12.3", says="rounding comes last")
 def scale_of_the_unfolded(W, gamma, variance, eps, n_bits):
     scale = np.abs(W).max(axis=(1, 2, 3), keepdims=True) / (2 ** (n_bits - 1) - 1)
@@ -196,6 +243,12 @@ def from_zero(batches, c, stop):
 def min_max(batches, c, stop):
     seen = np.concatenate(batches[:stop])
     return float(seen.min()), float(seen.max())
+
+
+@wrong("12.4", says="the observer does not do it")
+def widened_to_zero(batches, c, stop):
+    lo, hi = moved(batches, c, stop)
+    return min(lo, 0.0), max(hi, 0.0)
 
 
 @wrong("12.4", says="you give it 1 - c")

@@ -37,6 +37,13 @@ def real_range_decides(v, s, quant_min, quant_max):
     return np.where((u >= quant_min) & (u <= quant_max), q - u, q)
 
 
+@wrong("13.1", says="2.5 lies on a tie")
+def ties_up(v, s, quant_min, quant_max):
+    rounded = np.floor(v / s + 0.5)
+    q = np.clip(rounded, quant_min, quant_max)
+    return np.where(q == rounded, q - v / s, q)
+
+
 @wrong("13.1", says="divide by the step before you round")
 def step_forgotten(v, s, quant_min, quant_max):
     rounded = np.rint(v)
@@ -124,6 +131,11 @@ def no_clip(dy, x, alpha, decay):
     return dy * (x >= 0), float(dy[x >= alpha].sum() + decay * alpha)
 
 
+@wrong("13.4", says="0 belongs to the inside")
+def dead_at_zero(dy, x, alpha, decay):
+    return dy * ((x > 0) & (x < alpha)), float(dy[x >= alpha].sum() + decay * alpha)
+
+
 @wrong("13.4", says="multiply by their dy")
 def counted(dy, x, alpha, decay):
     clipped = x >= alpha
@@ -183,3 +195,14 @@ def own_generator(W, W_hat, share, rng):
 def exactly_so_many(W, W_hat, share, rng):
     order = rng.random(W.shape).argsort(axis=1).argsort(axis=1)
     return np.where(order < round(share * W.shape[1]), W_hat, W)
+
+
+@wrong("13.5", says="whatever the generator")
+def a_share_of_the_whole(W, W_hat, share, rng):
+    order = rng.permutation(W.size).reshape(W.shape)
+    return np.where(order < round(share * W.size), W_hat, W)
+
+
+@wrong("13.5", says="neither from W nor from W_hat")
+def set_to_zero(W, W_hat, share, rng):
+    return np.where(rng.random(W.shape) < share, 0, W)
