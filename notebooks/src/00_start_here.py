@@ -225,7 +225,13 @@ except ValueError as error:
 # | [12 Train with fake quantization](12_train_with_fake_quantization.ipynb) | Why does the QAT snippet that everybody copies train nothing? |
 # | [13 Learn the quantizer](13_learn_the_quantizer.ipynb) | Can the step size be trained, too? |
 #
-# Planned, and **not there yet**: IV mixed precision and architecture, V language models, VI deployment.
+# **Part IV, mixed precision and architecture.** Bits where they count.
+#
+# | lesson | question |
+# | --- | --- |
+# | [14 Measure sensitivity](14_measure_sensitivity.ipynb) | Which layers bear few bits, and can I know without trying? |
+#
+# Planned, and **not there yet**: the rest of Part IV, V language models, VI deployment.
 #
 # ## Summary
 #

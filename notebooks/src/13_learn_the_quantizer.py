@@ -5,8 +5,7 @@
 # and compare it with PACT, with noise and with plain straight-through training at 4, 3 and 2 bits. **You learn** LSQ, its
 # gradient scale and its first step, PACT, Quant-Noise, and to ask which part of a method does the work. **You need** lessons
 # 03, 05 and 07. About 50 minutes.
-# &nbsp; [previous: 12 Train with fake quantization](12_train_with_fake_quantization.ipynb) · Part IV, mixed precision and
-# architecture, will follow.
+# &nbsp; [previous: 12 Train with fake quantization](12_train_with_fake_quantization.ipynb) · [next: 14 Measure sensitivity](14_measure_sensitivity.ipynb)
 #
 # "QAT gives me back everything at 8 bits and nearly everything at 4. At 2 bits it falls apart. Do I need a better way to train,
 # or a better range?" Papers answer with a new method and one number. We shall take a good method into its parts, and see
@@ -565,8 +564,8 @@ for n_bits in (2, 4, 8):
 # - At 2 bits LSQ won clearly over min-max steps; on the letters its first step did most of it.
 # - Noise beat straight-through nowhere.
 #
-# **Exercises:** [13 Learn the quantizer](../exercises/13_learn_the_quantizer/13_learn_the_quantizer.ipynb): five, about 45 minutes. This is
-# the end of Part III. Part IV will ask which layers need how many bits.
+# **Exercises:** [13 Learn the quantizer](../exercises/13_learn_the_quantizer/13_learn_the_quantizer.ipynb): five, about 45 minutes. Then
+# [14 Measure sensitivity](14_measure_sensitivity.ipynb), where Part IV begins: which layers need how many bits?
 #
 # ## Reading
 #

@@ -40,6 +40,7 @@ THERE = [
     "11_choose_dynamic_or_static",
     "12_train_with_fake_quantization",
     "13_learn_the_quantizer",
+    "14_measure_sensitivity",
 ]
 VERBS = """
     allocate calibrate choose compensate compute convert deploy design encode find learn map measure meet move open
