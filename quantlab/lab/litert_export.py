@@ -5,7 +5,7 @@ import numpy as np
 from quantlab.core.qparams import QParams
 from quantlab.lab.litert import ModelWriter
 from quantlab.nn.network import INPUT, Node
-from quantlab.ptq.quantize import QuantizedNetwork
+from quantlab.ptq.quantized_network import QuantizedNetwork
 
 __all__ = ["to_tflite"]
 
@@ -13,7 +13,8 @@ __all__ = ["to_tflite"]
 def to_tflite(qnet: QuantizedNetwork, *, input_shape: tuple[int, ...]) -> bytes:
     """Return a .tflite file with the codes, scales and zero points of a quantized network; no converter looks at them.
 
-    One operator a node. Tensors are called after the nodes, and the weights of a node ``name/W`` and ``name/b``.
+    One operator a node. Tensors are called after the nodes, and the weights of a node ``name/W`` and ``name/b``. Around
+    nodes that are kept in float32 stand DEQUANTIZE, to ``name/reals``, and QUANTIZE, to ``name/codes``.
 
     Parameters
     ----------
@@ -25,7 +26,8 @@ def to_tflite(qnet: QuantizedNetwork, *, input_shape: tuple[int, ...]) -> bytes:
     Returns
     -------
     bytes
-        Run them with `quantlab.lab.litert.run`.
+        Run them with `quantlab.lab.litert.run`. Input and output are int8, or float32 where only float layers read or
+        write them.
 
     Raises
     ------
@@ -69,12 +71,35 @@ class _Export:
             return value
 
         qnet.network.forward(np.zeros(input_shape, np.float32), hook=note)
+        self.real = {*qnet.keep_float, *({INPUT} - set(qnet.activations))}
         self.tensors = {
-            name: self._quantized(name, shape, qnet.activations[name]) for name, shape in self.shapes.items()
+            name: self._real(name, shape) if name in self.real else self._codes(name, shape)
+            for name, shape in self.shapes.items()
         }
+        self.casts: dict[str, int] = {}  # the same activations on the other side: codes of reals, or reals of codes
 
     def _quantized(self, name: str, shape: tuple[int, ...], qp: QParams, **constant: object) -> int:
         return self.writer.tensor(shape, np.int8, scale=qp.scale, zero_point=qp.zero_point, name=name, **constant)
+
+    def _codes(self, name: str, shape: tuple[int, ...]) -> int:
+        return self._quantized(name, shape, self.qnet.activations[name])
+
+    def _real(self, name: str, shape: tuple[int, ...], **constant: object) -> int:
+        return self.writer.tensor(shape, np.float32, name=name, **constant)
+
+    def _input(self, name: str, *, real: bool) -> int:
+        """Return the tensor of an activation in codes or in reals; put the operator in front that makes it, once."""
+        if real == (name in self.real):
+            return self.tensors[name]
+        if name not in self.casts:
+            shape = self.shapes[name]
+            if real:
+                operator, cast = "DEQUANTIZE", self._real(f"{name}/reals", shape)
+            else:
+                operator, cast = "QUANTIZE", self._quantized(f"{name}/codes", shape, self.qnet.activations[name])
+            self.writer.operator(operator, inputs=[self.tensors[name]], outputs=[cast], version=1 + real)
+            self.casts[name] = cast
+        return self.casts[name]
 
     def _int32(self, name: str, values: np.ndarray, **quantization: object) -> int:
         return self.writer.tensor(values.shape, np.int32, data=values, name=name, **quantization)
@@ -85,18 +110,20 @@ class _Export:
             raise ValueError(
                 f"{node.name!r} clips each channel at a limit of its own; the file fuses None, relu, relu6"
             )
-        inputs, options = [self.tensors[name] for name in node.inputs], {}
+        real = node.name in self.qnet.keep_float
+        inputs, options = [self._input(name, real=real) for name in node.inputs], {}
+        w = self.qnet.w_q.get(node.name, node.params.get("W"))
         if node.op == "linear":
             operator, version = "FULLY_CONNECTED", 4
-            inputs += self._weights(node, self.qnet.w_q[node.name], axis=0)
+            inputs += self._weights(node, w, axis=0)
         elif node.op == "conv" and node.options["groups"] > 1 and node.params["W"].shape[3] == 1:
             operator, version = "DEPTHWISE_CONV_2D", 3
-            w_q = self.qnet.w_q[node.name][..., 0].transpose(1, 2, 0)[None]  # (1, kh, kw, out)
-            inputs += self._weights(node, w_q, axis=3)
-            options = {**_windows(node), "depthMultiplier": w_q.shape[-1] // node.options["groups"]}
+            w = w[..., 0].transpose(1, 2, 0)[None]  # (1, kh, kw, out)
+            inputs += self._weights(node, w, axis=3)
+            options = {**_windows(node), "depthMultiplier": w.shape[-1] // node.options["groups"]}
         elif node.op == "conv":
             operator, version = "CONV_2D", 3
-            inputs += self._weights(node, self.qnet.w_q[node.name], axis=0)
+            inputs += self._weights(node, w, axis=0)
             options = _windows(node)
         elif node.op == "mean":
             operator, version, options = "MEAN", 2, {"keepDims": False}
@@ -112,14 +139,18 @@ class _Export:
             options = {**_windows(node), "filterHeight": height, "filterWidth": width}
         if operator not in ("MEAN", "RESHAPE"):
             options["activation"] = node.activation
-        self.writer.operator(operator, inputs=inputs, outputs=[self.tensors[node.name]], version=version, **options)
+        outputs, version = [self.tensors[node.name]], 1 if real else version
+        self.writer.operator(operator, inputs=inputs, outputs=outputs, version=version, **options)
 
-    def _weights(self, node: Node, w_q: np.ndarray, *, axis: int) -> list[int]:
+    def _weights(self, node: Node, w: np.ndarray, *, axis: int) -> list[int]:
         """Return the tensors of weights and bias."""
+        if node.name in self.qnet.keep_float:
+            b = node.params["b"]
+            return [self._real(f"{node.name}/W", w.shape, data=w), self._real(f"{node.name}/b", b.shape, data=b)]
         w_qp, x_qp = self.qnet.weights[node.name], self.qnet.activations[node.inputs[0]]
-        w = self._quantized(f"{node.name}/W", w_q.shape, w_qp, data=w_q, axis=axis)
+        codes = self._quantized(f"{node.name}/W", w.shape, w_qp, data=w, axis=axis)
         bias_q = self.qnet.bias_q[node.name]
-        return [w, self._int32(f"{node.name}/b", bias_q, scale=x_qp.scale * w_qp.scale, zero_point=0)]
+        return [codes, self._int32(f"{node.name}/b", bias_q, scale=x_qp.scale * w_qp.scale, zero_point=0)]
 
 
 def _windows(node: Node) -> dict[str, int]:

@@ -138,7 +138,7 @@ def static_network(network: Network, x: np.ndarray) -> "nn.Module":
         for part in (name, f"{name}.1", f"{name}_relu"):  # .1: a convolution behind its padding
             mapping.set_module_name(part, tq.QConfig(activation=UpTo6, weight=usual.weight))
     images = torch.from_numpy(x)
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         prepared = prepare_fx(network_module(relu, shape=x.shape[1:]), mapping, (images[:1],))
         prepared(images)
         return convert_fx(prepared)
@@ -165,7 +165,7 @@ def _calibrated(module: "nn.Module", feeds: Iterable[tuple[np.ndarray, ...]]) ->
     import torch
     from torch.ao import quantization as tq
 
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         tq.prepare(module, inplace=True)
         for feed in feeds:
             module(*map(torch.from_numpy, feed))
@@ -173,7 +173,7 @@ def _calibrated(module: "nn.Module", feeds: Iterable[tuple[np.ndarray, ...]]) ->
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Mute that torch.ao is deprecated, and that an observer narrows its range because the configuration says so."""
     with warnings.catch_warnings(action="ignore", category=UserWarning), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated", DeprecationWarning)

@@ -9,7 +9,7 @@ from quantlab.mixed.gradients import weight_layers
 from quantlab.nn.network import Network
 from quantlab.ptq.quantize import weight_qparams
 
-__all__ = ["BITS", "measured_costs", "mixed_network", "store_weights", "weight_sizes"]
+__all__ = ["BITS", "measured_costs", "mixed_network", "store_weights", "stored_bytes", "weight_sizes"]
 
 BITS = (4, 8, 16, 32)
 """int4 and int8 (symmetric, a scale an output channel), float16, float32: what kernels exist for."""
@@ -41,6 +41,25 @@ def store_weights(W: np.ndarray, *, n_bits: int) -> np.ndarray:
             raise ValueError(f"max|W|={np.abs(W).max():g} is beyond float16, which ends at 65504; keep 32 bits")
         return W.astype(np.float16).astype(np.float32)
     return fake_quantize(W, weight_qparams(W, n_bits=n_bits, per_channel=True))
+
+
+def stored_bytes(W: np.ndarray, *, n_bits: int) -> int:
+    """Return the bytes of weights, (out, ...), at ``n_bits`` bits each, packed.
+
+    8 and 4 bits come with a float32 scale for every output channel.
+
+    Raises
+    ------
+    ValueError
+        For other numbers of bits than those of `BITS`.
+
+    Examples
+    --------
+    >>> [stored_bytes(np.ones((2, 9), np.float32), n_bits=n) for n in BITS]
+    [17, 26, 36, 72]
+    """
+    check_bits([n_bits])
+    return (W.size * n_bits + 7) // 8 + (4 * len(W) if n_bits <= 8 else 0)
 
 
 def mixed_network(network: Network, bits: Mapping[str, int]) -> Network:
@@ -76,10 +95,9 @@ def mixed_network(network: Network, bits: Mapping[str, int]) -> Network:
 
 
 def weight_sizes(network: Network, *, layers: Iterable[str] | None = None, bits: Sequence[int] = BITS) -> np.ndarray:
-    """Return the bytes of each layer's weights at each number of bits.
+    """Return the bytes of each layer's weights at each number of bits, as `stored_bytes` counts them.
 
-    Packed; 8 and 4 bits with a float32 scale for every output channel. Biases are left out: they cost the same
-    everywhere.
+    Biases are left out: they cost the same everywhere.
 
     Parameters
     ----------
@@ -112,10 +130,7 @@ def weight_sizes(network: Network, *, layers: Iterable[str] | None = None, bits:
     layers = weight_layers(network) if layers is None else tuple(layers)
     check_names(network, layers)
     check_bits(bits)
-    rows = []
-    for name in layers:
-        W = network[name].params["W"]
-        rows.append([(W.size * n + 7) // 8 + (4 * len(W) if n <= 8 else 0) for n in bits])
+    rows = [[stored_bytes(network[name].params["W"], n_bits=n) for n in bits] for name in layers]
     return np.array(rows, np.int64).reshape(len(layers), len(bits))
 
 

@@ -1,148 +1,24 @@
 """A float network and ranges in, a network of integers out."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from quantlab.core.affine import dequantize, fake_quantize, quantize
+from quantlab.core.affine import quantize
 from quantlab.core.grid import Grid
 from quantlab.core.observers import Observer
 from quantlab.core.qparams import QParams, choose_qparams
-from quantlab.integer.requantize import bias_scale, quantize_bias
-from quantlab.nn.network import INPUT, Network, Node
-from quantlab.ptq.integer_node import apply_integer_node, check_integer_node
+from quantlab.integer.requantize import quantize_bias
+from quantlab.nn.network import INPUT, Network
+from quantlab.ptq.integer_node import check_integer_node
+from quantlab.ptq.quantized_network import QuantizedNetwork
 
-__all__ = ["QuantizedNetwork", "quantize_network", "weight_qparams"]
+__all__ = ["quantize_network", "weight_qparams"]
 
 # Operators that move or select values: their output keeps the marks of their input, and nothing is rounded. An average
 # pool does round, but no runtime gives it a scale of its own.
 SAME_MARKS = ("max_pool", "average_pool", "flatten")
 BIAS_LIMIT = 2**30  # half of what int32 holds: the other half is left to the products
-
-
-@dataclass(frozen=True)
-class QuantizedNetwork:
-    """A network whose weights, biases and activations are integers; made by `quantize_network`.
-
-    Attributes
-    ----------
-    network : Network
-        The float network that it came from.
-    activations : dict of str to QParams
-        Of the input and of every node's output.
-    weights : dict of str to QParams
-        Of every convolution and linear layer.
-    w_q : dict of str to ndarray
-        Their codes, in the shapes of W.
-    bias_q : dict of str to ndarray of int32
-        In steps of input scale times weight scale.
-    """
-
-    network: Network
-    activations: Mapping[str, QParams]
-    weights: Mapping[str, QParams]
-    w_q: Mapping[str, np.ndarray]
-    bias_q: Mapping[str, np.ndarray]
-
-    def run(
-        self, x: np.ndarray, *, dialect: str, hook: Callable[[str, np.ndarray], np.ndarray] | None = None
-    ) -> np.ndarray:
-        """Return the output's codes, computed on integers alone.
-
-        Parameters
-        ----------
-        x : ndarray, shape (samples, ...)
-            Codes of the input, or reals: these are quantized first.
-        dialect : {"litert", "litert_ruy", "litert_reference"}
-            Whose rounding; see `quantlab.integer.ops`.
-        hook : callable
-            As in `Network.forward`, with codes.
-
-        Returns
-        -------
-        ndarray of the output grid's dtype
-            `dequantize` it with ``activations`` of the last node, or compare codes: they have the order of the reals.
-
-        Raises
-        ------
-        TypeError
-            If ``x`` holds integers of another dtype than the input's grid.
-        ValueError
-            If weights or activations have more than 8 bits, or as `quantlab.integer.ops`.
-        """
-        qp = self.activations[INPUT]
-        x = np.asarray(x)
-        if x.dtype.kind == "f":
-            x = quantize(x, qp)
-        if x.dtype != qp.grid.dtype:
-            raise TypeError(f"x.dtype={x.dtype}; expected {qp.grid.dtype} codes, or reals")
-        for name, node_qp in (*self.activations.items(), *self.weights.items()):
-            if node_qp.grid.n_bits > 8:
-                raise ValueError(f"{name!r} has {node_qp.grid.n_bits} bits; integer kernels take 8: use simulate")
-        return self.network.forward(x, hook=hook, apply=lambda node, *inputs: self._apply(node, inputs, dialect))
-
-    def codes(self, x: np.ndarray, *, dialect: str) -> dict[str, np.ndarray]:
-        """Return the codes of every activation, from ``"input"`` to the output; arguments and errors as `run`."""
-        found: dict[str, np.ndarray] = {}
-
-        def keep(name: str, value: np.ndarray) -> np.ndarray:
-            found[name] = value
-            return value
-
-        self.run(x, dialect=dialect, hook=keep)
-        return found
-
-    def _apply(self, node: Node, inputs: tuple[np.ndarray, ...], dialect: str) -> np.ndarray:
-        return apply_integer_node(
-            node,
-            *inputs,
-            x_qps=tuple(self.activations[name] for name in node.inputs),
-            y_qp=self.activations[node.name],
-            w_q=self.w_q.get(node.name),
-            w_qp=self.weights.get(node.name),
-            bias_q=self.bias_q.get(node.name),
-            dialect=dialect,
-        )
-
-    def dequantized(self) -> Network:
-        """Return the float network with the reals that its weights and biases stand for: only they are rounded."""
-        changes = {}
-        for name, w_qp in self.weights.items():
-            x_scale = self.activations[self.network[name].inputs[0]].scale
-            b = (self.bias_q[name] * bias_scale(x_scale, w_qp.scale).astype(np.float64)).astype(np.float32)
-            changes[name] = {"W": dequantize(self.w_q[name], w_qp), "b": b}
-        return self.network.with_params(changes)
-
-    def simulate(self, x: np.ndarray, *, hook: Callable[[str, np.ndarray], np.ndarray] | None = None) -> np.ndarray:
-        """Return the output in reals, every activation fake-quantized: what the integers stand for, in float32.
-
-        Given the same inputs, each node is at most one step away from what `run` computes: kernels round ties and near
-        ties in ways of their own. Measured on random networks: in "litert" more than 9,998 of 10,000 codes are equal,
-        in the others more than 99 of 100. An average pool, whose means are often ties, has 90 of 100, and "mean", which
-        the others divide in integers, 88. From layer to layer such steps add up.
-
-        Parameters
-        ----------
-        x : ndarray of float, shape (samples, ...)
-        hook : callable
-            As in `Network.forward`; gets the fake-quantized values.
-        """
-
-        def through_integers(name: str, value: np.ndarray) -> np.ndarray:
-            value = fake_quantize(value, self.activations[name])
-            return value if hook is None else hook(name, value)
-
-        return self.dequantized().forward(x, hook=through_integers)
-
-    def n_bytes(self) -> int:
-        """Return the bytes of weights, packed at their number of bits, with their scales, and of int32 biases."""
-        weights = sum((w_q.size * self.weights[name].grid.n_bits + 7) // 8 for name, w_q in self.w_q.items())
-        return (
-            weights
-            + sum(4 * np.size(qp.scale) for qp in self.weights.values())
-            + sum(4 * b.size for b in self.bias_q.values())
-        )
 
 
 def quantize_network(
@@ -153,6 +29,7 @@ def quantize_network(
     per_channel: bool,
     activation_bits: int = 8,
     weight_qps: Mapping[str, QParams] | None = None,
+    keep_float: Iterable[str] = (),
 ) -> QuantizedNetwork:
     r"""Return the network in integers: LiteRT's scheme.
 
@@ -175,11 +52,16 @@ def quantize_network(
         One weight scale for every output channel, or one for all.
     weight_qps : dict of str to QParams, optional
         For nodes whose weights lie on a grid already, as after `quantlab.ptq.adaround`; the others are chosen here.
+    keep_float : iterable of str, optional
+        Nodes that are not quantized: mixed precision, as TensorFlow's converter makes it. Codes are dequantized before
+        such a node and its output is quantized behind it, if a node on integers reads it: two such nodes in a row hand
+        on float32.
 
     Raises
     ------
     ValueError
-        If a node cannot be computed on integers, has no observer, or ``weight_qps`` names a node without weights.
+        If a node cannot be computed on integers, has no observer, ``weight_qps`` names a node without weights, or
+        ``keep_float`` names no node.
 
     Notes
     -----
@@ -193,6 +75,7 @@ def quantize_network(
 
     Examples
     --------
+    >>> from quantlab.nn.network import Node
     >>> from quantlab.ptq.calibrate import calibrate
     >>> W, b = np.array([[1.27, -0.5]], np.float32), np.array([0.1], np.float32)
     >>> network = Network([Node("fc", "linear", ("input",), {"W": W, "b": b}, activation="relu")])
@@ -203,18 +86,21 @@ def quantize_network(
     >>> qnet.run(x, dialect="litert").ravel(), qnet.simulate(x).ravel().round(4)
     (array([ 127, -128], dtype=int8), array([2.14, 0.  ], dtype=float32))
     """
+    kept = _kept(network, keep_float)
     for node in network.nodes:
-        check_integer_node(node)
-    grid = Grid(n_bits=activation_bits)
-    activations = {INPUT: _observed(observers, INPUT, grid)}
+        if node.name not in kept:
+            check_integer_node(node)
+    grid, in_codes = Grid(n_bits=activation_bits), _in_codes(network, kept)
+    activations = {INPUT: _observed(observers, INPUT, grid)} if INPUT in in_codes else {}
     weights, w_q, bias_q = {}, {}, {}
     given = dict(weight_qps or {})
     for node in network.nodes:
-        x_qp = activations[node.inputs[0]]
-        activations[node.name] = x_qp if node.op in SAME_MARKS else _observed(observers, node.name, grid)
-        if "W" not in node.params:
+        if node.name in in_codes:
+            same = node.op in SAME_MARKS and node.inputs[0] in activations
+            activations[node.name] = activations[node.inputs[0]] if same else _observed(observers, node.name, grid)
+        if "W" not in node.params or node.name in kept:
             continue
-        W, b = node.params["W"], node.params["b"]
+        W, b, x_qp = node.params["W"], node.params["b"], activations[node.inputs[0]]
         if node.name in given:
             qp = given.pop(node.name)
         else:
@@ -223,7 +109,21 @@ def quantize_network(
         bias_q[node.name] = quantize_bias(b, x_scale=x_qp.scale, w_scale=qp.scale)
     if given:
         raise ValueError(f"weight_qps names {sorted(given)}; the nodes with weights are {', '.join(weights)}")
-    return QuantizedNetwork(network, activations, weights, w_q, bias_q)
+    return QuantizedNetwork(network, activations, weights, w_q, bias_q, kept)
+
+
+def _kept(network: Network, keep_float: Iterable[str]) -> tuple[str, ...]:
+    """Return the nodes that stay in float32, in the order of the network."""
+    wanted, names = [keep_float] if isinstance(keep_float, str) else list(keep_float), [n.name for n in network.nodes]
+    if unknown := sorted(set(wanted) - set(names)):
+        raise ValueError(f"keep_float names {unknown}; the nodes are {', '.join(names)}")
+    return tuple(name for name in names if name in wanted)
+
+
+def _in_codes(network: Network, kept: tuple[str, ...]) -> set[str]:
+    """Return whose values are in codes at some place: those that a node on integers reads or writes."""
+    on_integers = [node for node in network.nodes if node.name not in kept]
+    return {name for node in on_integers for name in (node.name, *node.inputs)}
 
 
 def weight_qparams(W: np.ndarray, *, n_bits: int, per_channel: bool) -> QParams:

@@ -5,7 +5,7 @@ import pytest
 
 from quantlab.formats import pack
 from quantlab.mixed.gradients import weight_layers
-from quantlab.mixed.precision import BITS, measured_costs, mixed_network, store_weights, weight_sizes
+from quantlab.mixed.precision import BITS, measured_costs, mixed_network, store_weights, stored_bytes, weight_sizes
 from quantlab.nn.network import Network, Node
 
 
@@ -30,7 +30,10 @@ def test_sizes_are_those_of_packed_bytes():
         codes = np.zeros(W.size, np.int8)
         nibbles = pack(np.resize(codes, W.size + W.size % 2), n_bits=4).nbytes
         assert row.tolist() == [nibbles + 4 * len(W), W.size + 4 * len(W), W.astype(np.float16).nbytes, W.nbytes]
+        assert row.tolist() == [stored_bytes(W, n_bits=n) for n in BITS]
     assert weight_sizes(net, layers=["fc"], bits=(32,)).tolist() == [[60]]
+    with pytest.raises(ValueError, match="no kernel has 6-bit weights"):
+        stored_bytes(net["fc"].params["W"], n_bits=6)
 
 
 @pytest.mark.parametrize("n_bits", [4, 8])

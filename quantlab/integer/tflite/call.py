@@ -79,10 +79,19 @@ class Call:
     def _qp(self, tensor: Tensor) -> QParams:
         if tensor.dtype != np.int8:
             raise UnsupportedError(
-                f"{self.operator}: {tensor} is not int8; quantlab runs int8 operators. Float, float16, dynamic-range "
-                "and 16x8 files open and list, and do not run: convert with a representative data set"
+                f"{self.operator}: {tensor} is not int8; quantlab runs int8 operators, and float32 ones. Float16, "
+                "dynamic-range and 16x8 files open and list, and do not run: convert with a representative data set"
             )
         return tensor.qp
+
+    def real(self, i: int) -> np.ndarray:
+        """Return input i of a float operator, which must be float32 itself."""
+        if self.arrays[i].dtype != np.float32:
+            raise UnsupportedError(
+                f"{self.operator}: {self.inputs[i]} is not float32; quantlab runs int8 operators, and float32 "
+                "ones whose inputs and weights are all float32"
+            )
+        return self.arrays[i]
 
     def byte_qp(self, tensor: Tensor) -> QParams:
         """Return scale and zero point of an int8 or uint8 tensor: conversions at the ends of a model know both."""
@@ -106,6 +115,11 @@ class Call:
             )
         if prod(shape) > MAX_VALUES:
             raise TooLargeError(f"{self.operator} computes {prod(shape):,} values; expected at most {MAX_VALUES:,}")
+
+    def axes(self, i: int) -> tuple[int, ...]:
+        """Return input i as axes of input 0, each once, counted from the front."""
+        n_axes = len(self.shape(0))
+        return tuple(sorted({int(a) + n_axes * (a < 0) for a in self.integers(i).ravel()}))
 
     def integers(self, i: int) -> np.ndarray:
         """Return input i, a list of sizes or axes."""

@@ -1,4 +1,4 @@
-"""From operators of a .tflite file to functions of `quantlab.integer.ops`: one short function an operator.
+"""From int8 operators of a .tflite file to functions of `quantlab.integer.ops`: one short function an operator.
 
 Each takes the numbers out of the file, turns weights into quantlab's layout, checks that the shape which the file
 promises is the one that the operator implies (before anything is computed, so that a damaged file cannot ask for any
@@ -6,47 +6,17 @@ amount of memory), and calls.
 """
 
 from collections.abc import Callable
-from math import prod
 
 import numpy as np
 
 from quantlab.core.qparams import QParams
-from quantlab.core.windows import Windows, place_windows
 from quantlab.integer import ops
 from quantlab.integer.tflite.call import Call
-from quantlab.integer.tflite.errors import CorruptFileError, TooLargeError, UnsupportedError
+from quantlab.integer.tflite.errors import CorruptFileError, UnsupportedError
+from quantlab.integer.tflite.images import dilation_of, image_shape, stride_of, windows_of
 from quantlab.integer.tflite.moves import MOVES
 
 __all__ = ["OPERATORS"]
-
-MAX_PADDED = 2**26  # values of one padded image
-MAX_WINDOW = 2**16  # pixels of one window: the pool over a whole image of 224 x 224 has 50,176
-
-
-def _windows(call: Call, kernel: tuple[int, int], channels: int, dilation: tuple[int, int] = (1, 1)) -> Windows:
-    """Return where the windows of a convolution or a pool lie, having checked the output's shape and the memory."""
-    n, height, width, _ = _image(call)
-    if prod(kernel) > MAX_WINDOW:
-        raise TooLargeError(f"{call.operator} has windows of {kernel}; expected at most {MAX_WINDOW:,} pixels")
-    stride = (call.option("stride_h"), call.option("stride_w"))
-    windows = place_windows(
-        (height, width), kernel=kernel, stride=stride, dilation=dilation, padding=call.option("padding").lower()
-    )
-    call.expect_shape((n, *windows.out, channels))
-    padded = [size + sum(pads) for size, pads in zip((height, width), windows.pads, strict=True)]
-    if n * prod(padded) * call.shape(0)[3] > MAX_PADDED:
-        raise TooLargeError(f"{call.operator} pads its input to {padded}; expected at most {MAX_PADDED:,} values")
-    return windows
-
-
-def _image(call: Call) -> tuple[int, int, int, int]:
-    if len(call.shape(0)) != 4:
-        raise CorruptFileError(f"{call.operator} reads {call.inputs[0]}; expected (samples, height, width, channels)")
-    return call.shape(0)
-
-
-def _dilation(call: Call) -> tuple[int, int]:
-    return call.option("dilation_h_factor"), call.option("dilation_w_factor")
 
 
 def _conv_2d(call: Call) -> np.ndarray:
@@ -67,7 +37,7 @@ def _convolution(call: Call, w: np.ndarray, w_qp: QParams, function: Callable[..
     call.require(2, at_most=3)
     if w.ndim != 4:
         raise CorruptFileError(f"{call.operator} has weights {call.inputs[1]}; expected 4 axes")
-    _windows(call, w.shape[1:3], len(w), _dilation(call))
+    windows_of(call, w.shape[1:3], len(w), dilation_of(call))
     return function(
         call.array(0),
         w,
@@ -75,8 +45,8 @@ def _convolution(call: Call, w: np.ndarray, w_qp: QParams, function: Callable[..
         x_qp=call.qp(0),
         w_qp=w_qp,
         y_qp=call.y_qp,
-        stride=(call.option("stride_h"), call.option("stride_w")),
-        dilation=_dilation(call),
+        stride=stride_of(call),
+        dilation=dilation_of(call),
         padding=call.option("padding").lower(),
         dialect=call.kernels,
         activation=call.activation,
@@ -107,13 +77,13 @@ def _pool(function: Callable[..., np.ndarray]) -> Callable[[Call], np.ndarray]:
     def pool(call: Call) -> np.ndarray:
         call.require(1)
         size = (call.option("filter_height"), call.option("filter_width"))
-        _windows(call, size, _image(call)[3])
+        windows_of(call, size, image_shape(call)[3])
         call.expect_same_scale(0)
         return function(
             call.array(0),
             x_qp=call.qp(0),
             size=size,
-            stride=(call.option("stride_h"), call.option("stride_w")),
+            stride=stride_of(call),
             padding=call.option("padding").lower(),
             dialect=call.kernels,
             activation=call.activation,
@@ -124,8 +94,7 @@ def _pool(function: Callable[..., np.ndarray]) -> Callable[[Call], np.ndarray]:
 
 def _mean(call: Call) -> np.ndarray:
     call.require(2)
-    n_axes, keepdims = len(call.shape(0)), call.option("keep_dims")
-    axes = tuple(sorted({int(a) + n_axes * (a < 0) for a in call.integers(1).ravel()}))
+    axes, keepdims = call.axes(1), call.option("keep_dims")
     kept = [1 if k in axes else n for k, n in enumerate(call.shape(0)) if keepdims or k not in axes]
     call.expect_shape(tuple(kept))
     return ops.mean(call.array(0), x_qp=call.qp(0), y_qp=call.y_qp, dialect=call.kernels, axis=axes, keepdims=keepdims)

@@ -1,4 +1,4 @@
-"""Runs an int8 .tflite file on integers alone, to the bit of a named runtime.
+"""Runs an int8 .tflite file on integers, to the bit of a named runtime; what the file left in float32, in float32.
 
 A file says what to compute, not how to round. LiteRT has three sets of kernels that round each in their own way, and
 the interpreter for micro-controllers is a fourth:
@@ -11,14 +11,18 @@ litert_ruy         LiteRT's optimized kernels, without default delegates
 litert_reference   LiteRT's reference kernels
 tflite_micro       the reference kernels of TensorFlow Lite Micro
 ================== ==============================================================================================
+
+A mixed file has float32 operators too, whose sums every runtime takes in an order of its own. They agree up to
+rounding, as `quantlab.integer.tflite.floats` says; a code behind them may then fall to the other side of a tie.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from quantlab.integer.tflite.call import Call
 from quantlab.integer.tflite.errors import CorruptFileError, TFLiteError, TooLargeError, UnsupportedError
+from quantlab.integer.tflite.floats import FLOAT_OPERATORS
 from quantlab.integer.tflite.model import Model, Operator
 from quantlab.integer.tflite.operators import OPERATORS
 
@@ -31,16 +35,16 @@ MAX_BYTES = 2**28  # of all activations of one run together; EfficientNet-Lite0 
 def run(
     model: Model, *inputs: np.ndarray, dialect: str, max_bytes: int = MAX_BYTES
 ) -> np.ndarray | tuple[np.ndarray, ...]:
-    """Return the outputs of an int8 model.
+    """Return the outputs of an int8 model, or of one that mixes int8 and float32.
 
     Parameters
     ----------
     model : Model
         From `read`.
     *inputs : ndarray
-        One for each input of the model, in its dtype: int8, or float32 where the file begins with QUANTIZE. In the
-        shape that the file gives, or with n times as many samples along the first axis, which are run one batch of the
-        file after another.
+        One for each input of the model, in its dtype: int8, or float32 where the file begins with QUANTIZE or with a
+        float layer. In the shape that the file gives, or with n times as many samples along the first axis, which are
+        run one batch of the file after another.
     dialect : str
         A row of the table at the head of this module.
     max_bytes : int
@@ -53,8 +57,8 @@ def run(
     Raises
     ------
     UnsupportedError
-        If an operator, or the type of what it reads, is none that quantlab has. Float, float16, dynamic-range and 16x8
-        files open and list; they do not run.
+        If an operator, or the type of what it reads, is none that quantlab has. Float16, dynamic-range and 16x8 files
+        open and list; they do not run.
     CorruptFileError
         If what an operator computes does not have the shape and type that the file gives.
     TooLargeError
@@ -162,6 +166,14 @@ def _execute(model: Model, inputs: list[np.ndarray], *, dialect: str, keep: bool
     return values
 
 
+def _function(call: Call) -> Callable[[Call], np.ndarray]:
+    """Return what computes an operator: one on reals if it turns float32 into float32, else the one on integers."""
+    x = call.inputs[0] if call.inputs else None
+    if x is not None and x.dtype == call.output.dtype == np.float32 and call.operator.name in FLOAT_OPERATORS:
+        return FLOAT_OPERATORS[call.operator.name]
+    return OPERATORS[call.operator.name]
+
+
 def _call(model: Model, operator: Operator, values: dict[int, np.ndarray], dialect: str) -> np.ndarray:
     """Run one operator, and hold its result against what the file says of it."""
     call = Call(
@@ -173,7 +185,7 @@ def _call(model: Model, operator: Operator, values: dict[int, np.ndarray], diale
     )
     try:
         with np.errstate(all="ignore"):  # the scales of a damaged file may overflow; what comes out of it is clipped
-            result = OPERATORS[operator.name](call)
+            result = _function(call)(call)
     except TFLiteError:
         raise
     except (ValueError, TypeError, ArithmeticError, LookupError) as error:

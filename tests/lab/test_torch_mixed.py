@@ -1,0 +1,139 @@
+"""A torch module with int8 kernels for some layers and float32 for others: each node, and the whole, by quantlab."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.ao.nn import quantized as quantized_layers
+
+from quantlab.lab.network_torch import network_module
+from quantlab.lab.torch_mixed import compare_nodes, mixed_module, run_by_quantlab
+from quantlab.lab.torch_static import engine
+from tests.ptq.networks import random_digits_cnn
+
+pytestmark = pytest.mark.filterwarnings("ignore:(?s).*(deprecated|reduce_range)")
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_its_engine():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with engine("fbgemm"), torch.no_grad():
+        yield
+    torch.set_num_threads(threads)
+
+
+class Block(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(n, n, 3, padding=1, bias=False), nn.BatchNorm2d(n), nn.ReLU())
+
+    def forward(self, x):
+        return torch.relu(x + self.body(x))
+
+
+def own_resnet():
+    """Residual blocks whose batch norms do something, a max pool, the mean, two linear layers."""
+    torch.manual_seed(0)
+    stem = [nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()]
+    head = [nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 10)]
+    net = nn.Sequential(*stem, Block(8), Block(8), *head)
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            for values in (part.weight, part.bias, part.running_mean, part.running_var):
+                values.uniform_(0.2, 1.5)
+    return net.eval()
+
+
+def digits_module():
+    return network_module(random_digits_cnn(3), shape=(8, 8, 1))
+
+
+def images(n, shape):
+    return torch.from_numpy(np.random.default_rng(1).uniform(0, 1, (n, *shape)).astype(np.float32))
+
+
+CHOICES = [
+    (own_resnet, (1, 8, 8), []),
+    (own_resnet, (1, 8, 8), ["3.body.0"]),
+    (own_resnet, (1, 8, 8), ["0", "8", "10"]),
+    (digits_module, (8, 8, 1), ["conv2", "conv8"]),  # a depthwise convolution is one of them
+]
+
+
+@pytest.mark.parametrize(("make", "shape", "kept"), CHOICES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_every_node_on_torch_s_own_inputs(make, shape, kept):
+    module, x = make(), images(400, shape)
+    mixed = mixed_module(module, x[:100], keep_float=kept)
+    found = compare_nodes(mixed, x)
+    assert {each.wrong for each in found.values()} == {0}
+    layers = [name for name, part in module.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)]
+    assert {name: found[name].kind for name in layers} == {
+        name: "float32" if name in kept else "int8" for name in layers
+    }
+    # torch means it: int8 weights in all layers but these
+    for name in layers:
+        part = mixed.get_submodule(name)
+        assert isinstance(part, quantized_layers.Linear | quantized_layers.Conv2d) == (name not in kept)
+    assert sum(each.n for each in found.values() if each.kind == "int8") > 20_000
+    assert all(each.largest == 0 for each in found.values() if each.kind != "float32")
+
+
+@pytest.mark.parametrize(("make", "shape", "kept"), CHOICES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_from_end_to_end(make, shape, kept):
+    """All roundings by quantlab, one after another.
+
+    A code behind a float layer falls to the other side of a tie where the real is within about 1e-6 of one, and steps
+    are 0.02: one in 10,000, and each moves its image's logits by a little. So at most a few images of 400 may differ.
+    """
+    module, x = make(), images(400, shape)
+    mixed = mixed_module(module, x[:100], keep_float=kept)
+    ours, theirs = run_by_quantlab(mixed, x), mixed(x).numpy()
+    close = np.abs(ours - theirs).max(axis=1) < 1e-5 * np.abs(theirs).max()
+    assert close.sum() >= (396 if kept else 400)
+    assert np.abs(ours - theirs).max() < 0.05 * np.abs(theirs).max()
+
+
+def test_the_checks_can_fail():
+    module, x = own_resnet(), images(100, (1, 8, 8))
+    one, other = (mixed_module(module, x, keep_float=[name, "8", "10"]) for name in ("3.body.0", "4.body.0"))
+    assert (np.abs(run_by_quantlab(one, x) - other(x).numpy()) > 1e-4).mean() > 0.2
+    layer = one.get_submodule("3.body.0")[0]  # a convolution with a ReLU
+    before = compare_nodes(one, x)["3.body.0"]
+    forward = layer._conv_forward
+    # torch's kernel computes with weights of 11 bits, quantlab with those that it finds
+    layer._conv_forward = lambda values, weight, bias: forward(values, weight.half().float(), bias)
+    after = compare_nodes(one, x)["3.body.0"]
+    assert before.wrong == 0 < after.wrong
+    assert after.largest > 10 * before.largest
+
+
+def test_which_layers_are_left_in_float_matters():
+    """Here the head is what loses: in float32 it brings the error down to a seventh; the blocks alone bring nothing."""
+    module, x = own_resnet(), images(200, (1, 8, 8))
+    whole, head, blocks = (
+        float((mixed_module(module, x, keep_float=kept)(x) - module(x)).square().mean())
+        for kept in ([], ["8", "10"], ["3.body.0", "4.body.0"])
+    )
+    assert 0 < head < whole / 4
+    assert blocks > whole / 2
+
+
+def test_the_mean_of_codes_rounds_ties_to_even():
+    for codes, mean in [((0, 1), 0), ((1, 2), 2), ((2, 3), 2), ((0, 3), 2)]:
+        x = torch.tensor(codes, dtype=torch.uint8).reshape(1, 1, 1, 2)
+        x = torch._make_per_tensor_quantized_tensor(x, 0.5, 3)
+        assert int(nn.AdaptiveAvgPool2d(1)(x).int_repr()) == mean
+
+
+def test_what_is_refused():
+    net, x = own_resnet(), images(10, (1, 8, 8))
+    with pytest.raises(
+        ValueError, match=r"keep_float names \['3'\]; the linear layers and convolutions are 0, 3.body.0"
+    ):
+        mixed_module(net, x, keep_float=["3"])
+    with pytest.raises(ValueError, match="training mode"):
+        mixed_module(own_resnet().train(), x, keep_float=["0"])
+    odd = mixed_module(nn.Sequential(nn.Linear(4, 4), nn.Sigmoid()).eval(), torch.rand(3, 4), keep_float=[])
+    with pytest.raises(ValueError, match="quantlab has no rule"):
+        compare_nodes(odd, torch.rand(3, 4))
