@@ -496,7 +496,7 @@ print("saturated:", ((pairs < -(2**15)) | (pairs > 2**15 - 1)).sum())
 #   [arXiv:1712.05877](https://arxiv.org/abs/1712.05877): sections 2.2 to 2.4 are this page.
 # - The gemmlowp library, ["Building a quantization paradigm from first principles"](https://github.com/google/gemmlowp/blob/master/doc/quantization.md):
 #   the row and column sums, and the fixed-point multiplier.
-# - [LiteRT 8-bit quantization specification](https://developers.google.com/edge/litert/quantization/quantization_spec): which tensors are
+# - [LiteRT 8-bit quantization specification](https://developers.google.com/edge/litert/conversion/tensorflow/quantization/quantization_spec): which tensors are
 #   symmetric, per axis, int32.
 # - Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference: A whitepaper", 2018,
 #   [arXiv:1806.08342](https://arxiv.org/abs/1806.08342).

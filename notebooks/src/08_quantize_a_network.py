@@ -234,9 +234,10 @@ n_weights = sum(q.size for q in qnet.w_q.values())
 n_biases = sum(q.size for q in qnet.bias_q.values())
 share = 8 * n_biases / qnet.n_bytes()
 print(f"{n_weights:,} weights of 1 byte; {n_biases} biases and {n_biases} scales of 4: {share:.0%} of all bytes")
+print(f"{n_weights / n_biases:.0f} weights a channel, on average")
 
 # %% [markdown]
-# 8 bytes a channel beside 44 weights, on average. A network with 1,000 weights a channel would not notice.
+# 8 bytes a channel beside 44 weights. A network with 1,000 weights a channel would not notice.
 #
 # And *inside* an operator? There XNNPACK requantizes with one float32 multiplication (lesson 06). The kernels that we call `litert_ruy` do
 # without: below we run both.
@@ -408,8 +409,8 @@ plots.lines(
 )
 
 # %% [markdown]
-# Which of these steps can 450 images show? The per-tensor networks, their intervals, and the test on the same images against the float
-# network:
+# Which of these steps can 450 images show? The per-tensor networks (`nets` holds them still), their intervals, and the test on the
+# same images against the float network:
 
 # %%
 import math
@@ -431,7 +432,7 @@ for n_bits, net in zip(bits, nets, strict=True):
 # ## Where it breaks
 #
 # **"Per tensor is good enough, see 8 bits."** It was good enough *here*: eight epochs left the channels of a layer much alike.
-# EfficientNet-Lite0, trained on ImageNet, looks otherwise, above all in its depthwise layers, where a channel is nine weights and
+# EfficientNet-Lite0, trained on ImageNet, looks otherwise, above all in its depthwise layers, where a channel is 9 or 25 weights and
 # folding multiplies each channel by a factor of its own. **Predict.** In a per-tensor int8 layer the widest channel uses 127
 # marks on each side. How many does the channel in the middle use, sorted by width?
 
@@ -444,9 +445,9 @@ for name, node in layers.items():
     W = node.params["W"]
     widths, step = np.abs(W).max(axis=(1, 2, 3)), np.abs(W).max() / 127
     empty = (np.rint(widths / step) == 0).sum()
-    print(
-        f"{name:13s} channel in the middle: {np.median(widths) / step:3.0f} marks; nothing but 0: {empty} of {len(W)}"
-    )
+    print(f"{name:13s} channel in the middle: {np.median(widths) / step:3.0f} marks; only zeros: {empty} of {len(W)}")
+depthwise = sum(node.options.get("groups", 1) > 1 for node in efficientnet.nodes)
+print(f"{depthwise} depthwise layers")
 
 # %%
 plots.channel_ranges(
@@ -459,7 +460,7 @@ plots.channel_ranges(
 )
 
 # %% [markdown]
-# Twelve marks on each side are not even 5 bits, and four channels have nothing left. The network has 16 depthwise layers.
+# Twelve marks on each side are not even 5 bits, and four channels have nothing left. And this is one of 16 such layers.
 # Lesson 09 shows what int8 per tensor does to it, and what can be repaired without training.
 #
 # A channel that is empty still has a bias. Even with a scale of its own, as small as its weights, it is a trap: in steps of $s_x s_w$ the
@@ -492,5 +493,5 @@ plots.channel_ranges(
 # - Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference: A whitepaper", 2018,
 #   [arXiv:1806.08342](https://arxiv.org/abs/1806.08342): per tensor and per channel on real networks.
 # - Nagel et al., "A White Paper on Neural Network Quantization", 2021, [arXiv:2106.08295](https://arxiv.org/abs/2106.08295).
-# - [LiteRT 8-bit quantization specification](https://developers.google.com/edge/litert/quantization/quantization_spec): which
+# - [LiteRT 8-bit quantization specification](https://developers.google.com/edge/litert/conversion/tensorflow/quantization/quantization_spec): which
 #   operators must keep the scale of their input.

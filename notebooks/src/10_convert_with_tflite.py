@@ -76,7 +76,7 @@ for mode, file in files.items():
 
 # %% [markdown]
 # The constants did shrink to a quarter. The rest of the file is structure: names, scales, shapes, 8 bytes of zero point
-# for every channel. In a small model that weighs as much as the weights; in a real one, below, it does not matter.
+# for every channel. In a small model that weighs nearly as much as the weights; in a real one, below, it is a tenth.
 #
 # ## Open the file
 #
@@ -94,7 +94,7 @@ print(tflite.table(file))
 # - Batch norm is gone: folded into the convolutions, as in lesson 08. So is ReLU, which is now a property of a layer.
 #   Its outputs have zero point $-128$: no code is spent on what ReLU has cut off.
 # - Weights have one scale an output channel, and are symmetric. Activations have one scale, and a zero point.
-# - MAX_POOL and RESHAPE keep the scale of what they read: they move codes, and compute nothing.
+# - MAX_POOL and RESHAPE keep the scale of what they read: they select or move codes, and round nothing.
 # - Keras' `Flatten` became four operators. The number of samples was left open, so the file computes the new shape itself.
 # - SOFTMAX has the fixed scale 1/256: a probability needs no calibration.
 #
@@ -105,8 +105,8 @@ for mode in ("dynamic", "float16", "int16x8"):
     print(f"{mode}\n{tflite.table(tflite.read(files[mode]), first=3)}\n")
 
 # %% [markdown]
-# *dynamic*: int8 weights between float32 activations; the first layer stayed float32, since the converter leaves weights
-# of fewer than 1,024 values alone. *float16*: constants that a DEQUANTIZE turns into float32 before anything happens.
+# *dynamic*: int8 weights between float32 activations; the first and the depthwise layer stayed float32, since the converter
+# leaves weights of fewer than 1,024 values alone. *float16*: constants that a DEQUANTIZE turns into float32 before anything happens.
 # *int16x8*: int16 activations, all with zero point 0.
 #
 # ## Size and accuracy, in one table
@@ -131,11 +131,11 @@ for mode, content in files.items():
     right[mode] = int((winner == digits.y_test).sum())
     same = (winner == keras_winner).sum()
     print(f"{mode:11s} {len(content) / 1000:5.1f} kB   {right[mode]}, {wilson(right[mode], 450):.1%}  {same:6d}")
-assert min(right.values()) > 0.95 * 450 and max(right.values()) - min(right.values()) < 10
+    assert right[mode] > 0.95 * 450 and same >= 445
 
 # %% [markdown]
-# All six within a few digits of each other, and every interval overlaps all the others: on 450 digits nobody can tell
-# which is best. Not even noise hurts. It happens to fill the same range $[0, 1]$ as the pixels, and a small network
+# Lesson 08 told us where to look: at the last column, the same images. No more than a few digits are answered otherwise than by
+# Keras, and fewer than six can never reach $p < 0.05$: on 450 digits nobody can tell which file is best. Not even noise hurts. It happens to fill the same range $[0, 1]$ as the pixels, and a small network
 # with eight bits forgives much. **Do not conclude** that representative data do not matter; the real network comes below.
 #
 # ## Run the file yourself
@@ -146,9 +146,8 @@ assert min(right.values()) > 0.95 * 450 and max(right.values()) - min(right.valu
 # %%
 from quantlab import int_matmul
 
-theirs = litert.tensors(
-    files["int8"], x_test[:1], kernels="litert"
-)  # everything that the runtime computes for one digit
+# everything that the runtime computes for one digit
+theirs = litert.tensors(files["int8"], x_test[:1], kernels="litert")
 dense = file.operators[10]
 x, w, b = (file.tensors[i] for i in dense.inputs)
 y = file.tensors[dense.outputs[0]]
@@ -189,15 +188,15 @@ for row in compare_tensors(files["int8"], x_test[:20], dialect="litert"):
 # %% [markdown]
 # ## A real network
 #
-# EfficientNet-Lite0 with its ImageNet weights, 4.7 million of them, built in Keras. Crops of four photographs calibrate,
-# crops of six others test.
+# EfficientNet-Lite0 with its ImageNet weights, 4.7 million of them, built in Keras. Three crops of each of four photographs
+# calibrate, five of each of six others test.
 
 # %%
 from quantlab.lab import models
 
 chosen, photos = ("china", "coffee", "flower", "tissue"), data.photographs()
 crops = {name: data.crops(photo, n=5, rng=rng) for name, photo in photos.items()}
-x_calibration = models.efficientnet_input(np.concatenate([crops[name] for name in chosen]))
+x_calibration = models.efficientnet_input(np.concatenate([crops[name][:3] for name in chosen]))
 test = [name for name in photos if name not in chosen]
 x_photos = models.efficientnet_input(np.concatenate([crops[name] for name in test]))
 assert not set(chosen) & set(test)
@@ -250,22 +249,24 @@ tops = {
 plots.lines(
     np.arange(60),
     tops,
-    title="Calibrated on noise, the ranges are too narrow",
-    alt="Width of the range of each of 60 operators: between 4 and 131 for photographs, and "
-    "narrower for noise wherever ReLU6 does not fix it at 6.",
+    title="Calibrated on noise, most ranges are too narrow",
+    alt="Width of the range of each of 60 operators: between 4 and 131 for photographs; for noise "
+    "as wide or narrower, down to a third, but for the mean near the end, which is wider.",
     xlabel="operator",
     ylabel="width of the range",
     logy=True,
     dots=False,
 )
+ratios = np.array(tops["noise"]) / tops["photographs"]
+print(f"from noise: {(ratios < 0.99).sum()} of 60 narrower, {(ratios > 1.01).sum()} wider, least {ratios.min():.2f}")
 ends = np.array([-128, 127], np.int8)
 for name, made in [("photographs", net_file), ("noise", noise_file)]:
     print(f"input from {name}:", dequantize(ends, made.tensors[made.inputs[0]].qp).round(3))
 
 # %% [markdown]
-# `np.random.rand` has no negative numbers. So the input's ruler begins at 0, every pixel darker than the middle becomes 0, and
-# the layers behind have never seen a picture. The range of the input is in the first line of the listing: the
-# first thing to look at when a converted model is bad.
+# `np.random.rand` has no negative numbers. So the input's ruler begins at 0, every pixel darker than middle grey becomes middle grey, and
+# the layers behind have never seen a picture: two thirds of the operators got a narrower range, some a third of what they need.
+# The range of the input is in the first line of the listing: the first thing to look at when a converted model is bad.
 #
 # ## Every integer of the real network
 #
@@ -325,12 +326,14 @@ assert all(len(curve) == 60 for curve in share.values())
 logits = {kernels: litert.run(net, pixels[::5], kernels=kernels).astype(int) for kernels in litert.KERNELS}
 for a, b in pairs:
     steps, same = np.abs(logits[a] - logits[b]), (logits[a].argmax(axis=1) == logits[b].argmax(axis=1)).sum()
-    print(f"{a}, {b}: logits differ by {steps.mean():.2f} steps on average, {steps.max()} at most; winner {same} of 6")
-    assert 2 <= steps.max() < 20 and same >= 4
+    print(
+        f"{a}, {b}: {(steps > 0).mean():.0%} of the logits differ, by {steps.max()} steps at most; winner {same} of 6"
+    )
+    assert 2 <= steps.max() < 20 and 0.3 < (steps > 0).mean() < 0.8 and same >= 4
 
 # %% [markdown]
 # A layer that is given the same codes rounds fewer than one in a hundred differently (lesson 06). But the next layer sums
-# hundreds of codes that already differ by one, and so on, for 60 operators: in the end most logits differ, by a step or a few.
+# codes that already differ by one, and so on, for 60 operators: in the end about half of the logits differ, by a step or a few.
 # (The troughs are the outputs of ReLU6: what it has cut off is equal again.) That turns a close decision here and there. So "the integers of the int8
 # model" do not exist: a test that compares your accelerator with *the* TFLite result must say which kernels, compare
 # layer by layer with equal inputs, and can then ask for equality.
@@ -353,7 +356,9 @@ print(f"an operator's inputs and outputs take up to {max(need):,} bytes, operato
 from quantlab.lab.micro import run_micro
 
 arena = run_micro(net, pixels[:1]).arena_bytes
+channels = sum(t.scale.size for t in net_file.tensors if t.data is not None and t.dtype == np.int8)
 print(f"EfficientNet-Lite0: arena {arena:,} bytes, of which other than these {arena - max(need):,}")
+print(f"a multiplier and a shift for each of {channels:,} output channels: {8 * channels:,} bytes")
 
 # %%
 small = keras_models.to_tflite(model, mode="int8", representative=calibration)
@@ -362,10 +367,12 @@ print(f"digits: arena {run_micro(small, quantize(x_test, qp)).arena_bytes:,} byt
 
 # %% [markdown]
 # The arena holds the operator that needs most at once, what it reads and what it writes, and the interpreter's own
-# bookkeeping. A chip with 256 kB of memory runs the digits with ease, and EfficientNet-Lite0 not at all, however small
-# its weights are: activations decide.
+# bookkeeping: nearly all of that are the multipliers of lesson 06. (What waits for a residual sum must stay in the arena too; in
+# this network it waits where there is room.) A chip with 256 kB of memory runs the digits with ease, and EfficientNet-Lite0 not at
+# all, however small its weights are: activations decide.
 #
-# Does it compute the same integers? It is built from the reference kernels.
+# Does it compute the same integers? It is built from the reference kernels. (On an Arm Cortex-M chip CMSIS-NN takes their place;
+# its authors promise the same integers.)
 
 # %%
 rows = compare_tensors(net, pixels[::5], dialect="litert_reference", runtime="tflite_micro")
@@ -400,17 +407,18 @@ assert same.all()
 # - **"It converted, so it is quantized."** Without `supported_ops` the converter leaves float32 what it cannot quantize,
 #   without a word. Look into the column *type* of the listing.
 # - **Representative data** go through *your* preprocessing. Wrong range, wrong channel order, one class only: the
-#   converter does not notice. A few hundred real samples do.
+#   converter does not notice. A hundred to a few hundred real samples are what its documentation asks for.
 # - **dynamic is not static.** The file of mode *dynamic* says float32 between the layers. What happens inside a layer at run
 #   time is the subject of lesson 11.
-# - **Other machines.** On ARM, XNNPACK picks other kernels, which round otherwise. Expect the row `litert` to differ there.
-# - **Not everything runs here.** quantlab runs int8 files. It opens and lists all modes, and names what it does not run:
+# - **Other machines.** On ARM, XNNPACK picks other kernels, some of which round otherwise. There the row `litert` may differ, and
+#   would show it.
+# - **Not everything runs here.** quantlab runs int8 layers. It opens and lists all modes, and names what it does not run:
 
 # %%
 try:
     tflite.run(tflite.read(files["int16x8"]), x_test[:1], dialect="litert")
 except tflite.TFLiteError as error:
-    print(type(error).__name__, "-", error)
+    print(type(error).__name__, "-", str(error).partition(";")[0])
 
 # %% [markdown]
 # ## Summary
@@ -433,6 +441,6 @@ except tflite.TFLiteError as error:
 #   whitepaper](https://arxiv.org/abs/1806.08342), 2018.
 # - David et al., [TensorFlow Lite Micro: Embedded Machine Learning on TinyML
 #   Systems](https://arxiv.org/abs/2010.08678), 2020: the arena.
-# - [LiteRT 8-bit quantization specification](https://ai.google.dev/edge/litert/models/quantization_spec): what scales and
+# - [LiteRT 8-bit quantization specification](https://developers.google.com/edge/litert/conversion/tensorflow/quantization/quantization_spec): what scales and
 #   zero points each operator may have.
 # - quantlab/integer/tflite: reader, table, runner, in that order.

@@ -27,7 +27,7 @@ def check_fold(answer, say):
     def ask(when, *, want_W, want_b, hint, mistakes=(), **given):
         p = {"b": zero, "gamma": one, "beta": zero, "mean": zero, "variance": one, "eps": 0.0} | given
         got = answer(W, **p)
-        expect_type(got, tuple, when=when)
+        expect_type(got, (tuple, list), when=when)
         expect(len(got) == 2, f"{when} you return {len(got)} values, expected (W, b)")
         for values, text in mistakes:
             if np.shape(got[0]) == W.shape and np.allclose(got[0], np.reshape(values, W.shape)):
@@ -48,10 +48,10 @@ def check_fold(answer, say):
         ],
     )
     ask(
-        "with variance=[8, 3] and eps=1",
-        variance=np.array([8.0, 3.0]),
-        eps=1.0,
-        want_W=[2 / 3, 4 / 3, 3, 4],
+        "with variance=[5, 12] and eps=4",
+        variance=np.array([5.0, 12.0]),
+        eps=4.0,
+        want_W=[2 / 3, 4 / 3, 1.5, 2],
         want_b=[0, 0],
         hint="eps is added to the variance, inside the root",
     )
@@ -71,6 +71,13 @@ def check_fold(answer, say):
         want_W=[1, 2, 3, 4],
         want_b=[-5, 1],
         hint="the mean is taken away before the factor, beta is added after it",
+    )
+    ask(
+        "with gamma=[-1, 1], all else 0",
+        gamma=np.array([-1.0, 1.0]),
+        want_W=[-2, -4, 6, 8],
+        want_b=[0, 0],
+        hint="gamma may be negative, and then the weights change their sign",
     )
     rng = np.random.default_rng(8)
     W = rng.normal(size=(5, 3, 3, 4))
@@ -98,6 +105,7 @@ def check_same_padding(answer, say):
         (8, 4, 1, "three more pixels: one in front, and the larger half behind"),
         (8, 3, 2, "the four windows begin at 0, 2, 4, 6 and end at 8: nine pixels, so one more, behind"),
         (7, 3, 2, "7 pixels under stride 2 give ceil(7 / 2) = 4 outputs"),
+        (5, 3, 2, "5 pixels under stride 2 give 3 outputs: 5 / 2 is rounded up, whatever the digit behind the point"),
         (8, 1, 2, "a kernel smaller than its stride skips pixels: the padding is 0, never negative"),
         (5, 2, 3, "two windows at 0 and 3: exactly five pixels, no padding"),
     ]:
@@ -111,7 +119,7 @@ def check_same_padding(answer, say):
             for stride in range(1, 5):
                 when = f"with n={n}, kernel={kernel}, stride={stride}"
                 expect_equal(tuple(answer(n, kernel, stride)), _same(n, kernel, stride), when=when)
-    say("EfficientNet's stride-2 layers pad at the end alone: (0, 1) for a kernel of 3, (1, 2) for one of 5")
+    say("EfficientNet's stride-2 layers pad more at the end: (0, 1) for a kernel of 3, (1, 2) for one of 5")
 
 
 def _same(n: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -149,6 +157,9 @@ def check_add(answer, say):
     ask(1, 1, (one, one, (3.0, 0)), 1, "2 / 3 rounds to 1; each third by itself rounds to 0: round once, at the end")
     ask(-100, 50, ((1.0, 100), one, (2.0, 0)), -75, "-100 - 100 does not fit into int8: widen before you subtract")
     ask(100, 100, (one, one, one), 127, "beyond 127 the output saturates: clip before you cast to int8")
+    ask(-100, -100, (one, one, one), -128, "the lowest int8 code is -128: activations use it")
+    ask(100, 100, (one, one, (1.0, -50)), 127, "200 - 50 is 150: clip after the zero point is added")
+    ask(3, 0, ((0.5, 0), one, (0.25, 0)), 6, "the sum, 1.5, is 6 steps of 0.25: do not round it before you divide")
     rng = np.random.default_rng(8)
     a_q, b_q = rng.integers(-128, 128, (2, 40, 30), dtype=np.int8)
     exact = (0.37 * (a_q.astype(np.float64) - 8) + 0.99 * (b_q.astype(np.float64) + 128)) / 1.003 - 11
@@ -176,10 +187,11 @@ def check_weight_scales(answer, say):
         W, b = np.array(W, np.float64).reshape(len(W), 1, 1, -1), np.array(b, np.float64)
         when = f"with W={W.reshape(len(W), -1).tolist()}, b={b.tolist()}, x_scale={x_scale}"
         got, want = np.asarray(answer(W, b, x_scale)), _weight_scales(W, b, x_scale)
+        if got.shape != want.shape:
+            raise Incorrect(f"{when} your result has shape {got.shape}, expected {want.shape}: one scale a channel")
         for values, text in mistakes:
-            if got.shape == want.shape and np.allclose(got, values, rtol=1e-6, atol=0):
+            if np.allclose(got, values, rtol=1e-6, atol=0):
                 raise Incorrect(f"{when} you return {got.tolist()}: {text}")
-        expect_equal(got.shape, want.shape, when=f"{when}, the shape:", hint="one scale an output channel")
         # relative: the scales differ by orders of magnitude
         expect_close(
             got / want, np.ones(len(want)), atol=1e-5, when=f"{when}, your scales over the wanted ones:", hint=hint
@@ -213,11 +225,18 @@ def check_weight_scales(answer, say):
             ([1000 / 2**30, 0.01], "the bias counts in steps of x_scale * w_scale: divide by x_scale"),
         ],
     )
+    ask([[1e-9, 0.0]], [0.0], 1.0, "weights of 1e-9 are no zeros, but their scale is 2**-23 too: never below it")
+    ask(
+        [[1e-9, 0.0], [1e-9, 0.0]],
+        [1000.0, 10.0],
+        0.01,
+        "each channel's own bias asks for room, not the largest of all",
+    )
     ask([[1e-9, 0.0]], [-1000.0], 0.01, "a negative bias needs as much room as a positive one")
     rng = np.random.default_rng(8)
     ask(
         rng.normal(size=(6, 12)).round(3) * np.array([[1, 1e-8, 1, 0, 1e-8, 1]]).T,
-        rng.normal(size=6).round(3),
+        rng.normal(size=6).round(3) * 100,
         0.02,
         "",
     )
@@ -249,6 +268,9 @@ def check_n_bytes(answer, say):
         ([(3, 8)], 8, True, "per channel, each of the 3 outputs has a scale"),
         ([(3, 1, 1, 7)], 8, True, "shape[0] is the number of outputs"),
         ([(1, 3)], 3, False, "9 bits take 2 bytes: round up"),
+        ([(1, 8)], 3, False, "packed weights may lie across two bytes: 8 of 3 bits take 3 bytes"),
+        ([(3, 1)], 4, False, "a tensor is packed as a whole, not row by row: 12 bits take 2 bytes"),
+        ([(1, 8), (1, 8)], 8, False, "each of the 2 tensors has a scale of its own, and a bias"),
         ([(1, 1), (1, 1)], 4, False, "each tensor is padded to a whole byte by itself: 1 + 1, not 1"),
     ]:
         when = f"with shapes={shapes}, n_bits={n_bits}, per_channel={per_channel}"
@@ -287,9 +309,10 @@ def check_disagreement(answer, say):
         b = np.repeat([False, True, True, False], [only_a, only_b, both, neither])
         when = f"with {only_a} images right in a alone, {only_b} in b alone, {both} in both, {neither} in none"
         got = answer(a, b)
-        expect_type(got, tuple, when=when)
+        expect_type(got, (tuple, list), when=when)
         expect(len(got) == 3, f"{when} you return {len(got)} values, expected (only a, only b, p)")
-        expect_equal(tuple(int(v) for v in got[:2]), (only_a, only_b), when=when, hint=hint)
+        counts = "count where exactly one of the two is right"
+        expect_equal(tuple(int(v) for v in got[:2]), (only_a, only_b), when=when, hint=counts)
         for value, text in mistakes:
             if abs(float(got[2]) - value) < 1e-9:
                 raise Incorrect(f"{when} your p is {float(got[2]):.4g}: {text}")
@@ -299,15 +322,22 @@ def check_disagreement(answer, say):
     more_uneven = "'at least as unevenly': the more uneven splits count too, so sum from 0"
     smaller = "sum up to the smaller of the two counts"
     up_to_b = 2 * sum(math.comb(7, k) for k in range(7)) / 2**7
-    mistakes = [(0.5, "both directions count: double it"), (0.625, more_uneven)]
-    ask(2, 3, 5, 1, "count where exactly one of the two is right", mistakes)
-    ask(5, 0, 9, 0, "2 / 2**5", [(1 / 32, "a split of 0 and 5 is as uneven as 5 and 0, so double it")])
+    all_images = 2 * sum(math.comb(11, k) for k in range(3)) / 2**11
+    mistakes = [
+        (0.5, "both directions count: double it"),
+        (0.625, more_uneven),
+        (0.375, "'at least as unevenly': the split that was seen counts too, so include the smaller count"),
+        (all_images, "the coin is thrown for the 5 images that only one got right, not for all 11"),
+        (math.erfc(math.sqrt(0.1)), "this is the chi-square approximation: the exact test sums binomials"),
+    ]
+    ask(2, 3, 5, 1, "2 * (1 + 5 + 10) / 2**5", mistakes)
+    ask(5, 0, 9, 0, "2 / 2**5", [(1 / 32, "a split of 0 and 5 is as uneven as 5 and 0, so double it"), (1.0, smaller)])
     ask(1, 6, 0, 0, "2 * (1 + 7) / 2**7", [(2 * 7 / 2**7, more_uneven), (up_to_b, smaller), (1.0, smaller)])
     ask(2, 2, 1, 0, "an even split is the least uneven of all: p is 1, and never more")
     ask(0, 0, 3, 2, "no image tells them apart, so p is 1")
     ask(10, 0, 438, 2, "the 4-bit network of lesson 08")
     ask(25, 40, 300, 85, "")
-    say("of n discordant images fewer than 6 can never reach p < 0.05")
+    say("with fewer than 6 images that only one of the two gets right, p never falls below 0.05")
 
 
 def _p(only_a: int, only_b: int) -> float:

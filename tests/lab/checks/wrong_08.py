@@ -41,6 +41,12 @@ def mean_not_scaled(W, b, gamma, beta, mean, variance, eps):
     return folded(W, factor), b * factor - mean + beta
 
 
+@wrong("08.1", says="gamma may be negative")
+def gamma_without_sign(W, b, gamma, beta, mean, variance, eps):
+    factor = np.abs(gamma) / np.sqrt(variance + eps)
+    return folded(W, factor), (b - mean) * factor + beta
+
+
 @wrong("08.2", says="one more, behind")
 def as_torch(n, kernel, stride):
     return (kernel - 1) // 2, kernel // 2
@@ -61,6 +67,12 @@ def floor_of_the_outputs(n, kernel, stride):
 @wrong("08.2", says="never negative")
 def negative_padding(n, kernel, stride):
     total = (-(-n // stride) - 1) * stride + kernel - n
+    return total // 2, total - total // 2
+
+
+@wrong("08.2", says="5 / 2 is rounded up")
+def round_of_the_outputs(n, kernel, stride):
+    total = max((round(n / stride) - 1) * stride + kernel - n, 0)  # Python rounds 2.5 to 2, and 3.5 to 4
     return total // 2, total - total // 2
 
 
@@ -97,6 +109,28 @@ def not_clipped(a_q, b_q, s_a, z_a, s_b, z_b, s_y, z_y):
 def zero_point_inside(a_q, b_q, s_a, z_a, s_b, z_b, s_y, z_y):
     real = s_a * (a_q.astype(np.float64) - z_a) + s_b * (b_q.astype(np.float64) - z_b)
     return np.clip(np.rint(real / s_y + z_y), -128, 127).astype(np.int8)
+
+
+def real_sum(a_q, b_q, s_a, z_a, s_b, z_b):
+    return s_a * (a_q.astype(np.float64) - z_a) + s_b * (b_q.astype(np.float64) - z_b)
+
+
+@wrong("08.3", says="the lowest int8 code is -128")
+def narrow_grid(a_q, b_q, s_a, z_a, s_b, z_b, s_y, z_y):
+    real = real_sum(a_q, b_q, s_a, z_a, s_b, z_b)
+    return np.clip(np.rint(real / s_y) + z_y, -127, 127).astype(np.int8)
+
+
+@wrong("08.3", says="clip after the zero point is added")
+def clipped_too_early(a_q, b_q, s_a, z_a, s_b, z_b, s_y, z_y):
+    real = real_sum(a_q, b_q, s_a, z_a, s_b, z_b)
+    return (np.clip(np.rint(real / s_y), -128, 127) + z_y).astype(np.int64).astype(np.int8)
+
+
+@wrong("08.3", says="do not round it before you divide")
+def sum_rounded(a_q, b_q, s_a, z_a, s_b, z_b, s_y, z_y):
+    real = np.rint(real_sum(a_q, b_q, s_a, z_a, s_b, z_b))
+    return np.clip(np.rint(real / s_y) + z_y, -128, 127).astype(np.int8)
 
 
 def largest(W):
@@ -137,6 +171,23 @@ def no_smallest(W, b, x_scale):
 def not_absolute(W, b, x_scale):
     top = W.reshape(len(W), -1).max(axis=1)
     return np.maximum(np.maximum(top / 127, np.abs(b) / (x_scale * 2**30)), 2**-23)
+
+
+@wrong("08.4", says="are no zeros")
+def only_zeros_mended(W, b, x_scale):
+    scale = np.maximum(largest(W) / 127, np.abs(b) / (x_scale * 2**30))
+    return np.where(scale == 0, 2**-23, scale)
+
+
+@wrong("08.4", says="not the largest of all")
+def largest_bias(W, b, x_scale):
+    return np.maximum(np.maximum(largest(W) / 127, np.abs(b).max() / (x_scale * 2**30)), 2**-23)
+
+
+@wrong("08.4", says="expected (2,)")
+def axes_kept(W, b, x_scale):
+    top = np.abs(W).max(axis=(1, 2, 3), keepdims=True)
+    return np.maximum(top / 127, 2**-23)
 
 
 def parts(shapes, n_bits):
@@ -181,6 +232,26 @@ def one_bias_a_tensor(shapes, n_bits, per_channel):
     return weights + 4 * len(shapes) + 4 * (channels if per_channel else len(shapes))
 
 
+@wrong("08.5", says="may lie across two bytes")
+def whole_weights_in_a_byte(shapes, n_bits, per_channel):
+    _, channels = parts(shapes, n_bits)
+    weights = sum(-(-math.prod(s) // (8 // n_bits)) for s in shapes)
+    return weights + 4 * channels + 4 * (channels if per_channel else len(shapes))
+
+
+@wrong("08.5", says="not row by row")
+def each_row_padded(shapes, n_bits, per_channel):
+    _, channels = parts(shapes, n_bits)
+    weights = sum(s[0] * -(-math.prod(s[1:]) * n_bits // 8) for s in shapes)
+    return weights + 4 * channels + 4 * (channels if per_channel else len(shapes))
+
+
+@wrong("08.5", says="each of the 2 tensors has a scale of its own")
+def one_scale_a_network(shapes, n_bits, per_channel):
+    weights, channels = parts(shapes, n_bits)
+    return weights + 4 * channels + 4 * (channels if per_channel else 1)
+
+
 def counts(a_right, b_right):
     return int((a_right & ~b_right).sum()), int((b_right & ~a_right).sum())
 
@@ -218,3 +289,24 @@ def up_to_b(a_right, b_right):
     only_a, only_b = counts(a_right, b_right)
     n = only_a + only_b
     return only_a, only_b, min(1.0, 2 * sum(math.comb(n, k) for k in range(only_b + 1)) / 2**n)
+
+
+@wrong("08.6", says="include the smaller count")
+def this_split_left_out(a_right, b_right):
+    only_a, only_b = counts(a_right, b_right)
+    n = only_a + only_b
+    return only_a, only_b, min(1.0, 2 * sum(math.comb(n, k) for k in range(min(only_a, only_b))) / 2**n)
+
+
+@wrong("08.6", says="not for all 11")
+def a_throw_for_every_image(a_right, b_right):
+    only_a, only_b = counts(a_right, b_right)
+    n = len(a_right)
+    return only_a, only_b, min(1.0, 2 * sum(math.comb(n, k) for k in range(min(only_a, only_b) + 1)) / 2**n)
+
+
+@wrong("08.6", says="chi-square approximation")
+def chi_square(a_right, b_right):
+    only_a, only_b = counts(a_right, b_right)
+    n = max(only_a + only_b, 1)
+    return only_a, only_b, math.erfc(math.sqrt((only_a - only_b) ** 2 / n / 2))
