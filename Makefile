@@ -45,7 +45,8 @@ endef
 EXACT := $(if $(PYTHON),--exact)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test course build check-build bench pin clean environment environment-with-tests
+.PHONY: help lab test course build check-build release grade feedback test-class bench pin clean environment \
+    environment-with-tests
 
 help:
 	@echo "make lab          open the course in JupyterLab (the first time, install it into $(VENV))"
@@ -53,6 +54,10 @@ help:
 	@echo "make course       run all lessons in order, as they stand, and store their outputs"
 	@echo "make build        write the notebooks from their text forms (make build ARGS=03 for one number)"
 	@echo "make check-build  compare the notebooks with their text forms, without running them"
+	@echo "make release      enter an assignment into the gradebook: make release ARGS=03 (docs/instructors.md)"
+	@echo "make grade        grade class/submitted in a sandbox, write class/grades.csv: make grade ARGS=03"
+	@echo "make feedback     write a page for each student: make feedback ARGS=03"
+	@echo "make test-class   a class of odd students, and every exercise through the autograder (minutes; bubblewrap)"
 	@echo "make bench        print the benchmark table"
 	@echo "make pin          write constraints.txt from what is installed, after a deliberate upgrade"
 	@echo "make clean        remove $(VENV) and caches; your own work in work/ stays"
@@ -77,6 +82,13 @@ build: environment-with-tests
 
 check-build: environment-with-tests
 	$(BIN)/python tools/build.py --check $(ARGS)
+
+# Grading, see docs/instructors.md. It refuses to run code of students where bubblewrap is missing.
+release grade feedback: environment-with-tests
+	@$(BIN)/python tools/grade.py $@ $(ARGS)
+
+test-class: environment-with-tests
+	$(BIN)/python -m pytest tests/grading/class_of_students.py tests/grading/every_lesson.py $(ARGS)
 
 bench: environment-with-tests
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -230,8 +230,10 @@ except ValueError as error:
 # | lesson | question |
 # | --- | --- |
 # | [14 Measure sensitivity](14_measure_sensitivity.ipynb) | Which layers bear few bits, and can I know without trying? |
+# | [15 Allocate bits](15_allocate_bits.ipynb) | How do I spend a budget of bytes or of time? |
+# | [16 Design networks that quantize well](16_design_networks_that_quantize_well.ipynb) | Which choices make a network easy to quantize? |
 #
-# Planned, and **not there yet**: the rest of Part IV, V language models, VI deployment.
+# Planned, and **not there yet**: V language models, VI deployment.
 #
 # ## Summary
 #

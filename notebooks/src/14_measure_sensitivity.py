@@ -5,8 +5,7 @@
 # gradients, and you will hold each prediction against what really happens. **You learn** SQNR, KL divergence and loss as
 # measures of one change; the trace of a Hessian from random signs; the Fisher information; what a rank correlation of a few
 # layers can show. **You need** lessons 07 to 09. About 45 minutes.
-# &nbsp; [previous: 13 Learn the quantizer](13_learn_the_quantizer.ipynb) · the next lesson, which will allocate bits, comes
-# later.
+# &nbsp; [previous: 13 Learn the quantizer](13_learn_the_quantizer.ipynb) · [next: 15 Allocate bits](15_allocate_bits.ipynb)
 #
 # "At 8 bits my network is fine, at 4 it is not. Somebody told me to keep the first and the last layer in 8 bits. Which layers
 # is it really?" To keep the wrong layer in 8 bits costs memory and mends nothing. There are papers that predict the right
@@ -471,8 +470,8 @@ for b in (2, 3, 4, 5):
 # - On EfficientNet-Lite0 the first layers are the worst, and hold hardly any weights.
 # - Correlate within a width; draw layers, not points.
 #
-# **Exercises:** [14 Measure sensitivity](../exercises/14_measure_sensitivity/14_measure_sensitivity.ipynb): four, about 35 minutes. The next
-# lesson, which spends bits where they count, comes later.
+# **Exercises:** [14 Measure sensitivity](../exercises/14_measure_sensitivity/14_measure_sensitivity.ipynb): four, about 35 minutes. Then
+# [15 Allocate bits](15_allocate_bits.ipynb), which spends bits where they count.
 #
 # ## Reading
 #

@@ -41,6 +41,8 @@ THERE = [
     "12_train_with_fake_quantization",
     "13_learn_the_quantizer",
     "14_measure_sensitivity",
+    "15_allocate_bits",
+    "16_design_networks_that_quantize_well",
 ]
 VERBS = """
     allocate calibrate choose compensate compute convert deploy design encode find learn map measure meet move open

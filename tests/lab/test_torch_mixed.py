@@ -6,6 +6,9 @@ import torch
 from torch import nn
 from torch.ao.nn import quantized as quantized_layers
 
+from quantlab.core.affine import quantize
+from quantlab.core.grid import Grid
+from quantlab.core.qparams import QParams
 from quantlab.lab.network_torch import network_module
 from quantlab.lab.torch_mixed import compare_nodes, mixed_module, run_by_quantlab
 from quantlab.lab.torch_static import engine
@@ -117,6 +120,29 @@ def test_which_layers_are_left_in_float_matters():
     )
     assert 0 < head < whole / 4
     assert blocks > whole / 2
+
+
+class Sum(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.one(x) + self.other(x)
+
+
+def test_ties():
+    """Inputs halfway between two codes, and a zero point that is not 0: there torch's two ways to quantize differ."""
+    torch.manual_seed(0)
+    calibration = torch.rand(100, 4) * 2 - 1.3
+    mixed = mixed_module(Sum().eval(), calibration, keep_float=[])
+    scale, zero_point = (getattr(mixed, f"one_input_{what}_0") for what in ("scale", "zero_point"))
+    steps = np.random.default_rng(0).integers(-70, 40, (100_000, 4)) + 0.5
+    x = torch.from_numpy((steps * np.float64(scale)).astype(np.float32))
+    assert {each.wrong for each in compare_nodes(mixed, x).values()} == {0}
+    qp = QParams(scale=float(scale), zero_point=int(zero_point), grid=Grid(n_bits=8, signed=False))
+    native, simulated = (quantize(x.numpy(), qp, dialect=dialect) for dialect in ("torch_native", "torch"))
+    assert (native != simulated).mean() > 0.01
 
 
 def test_the_mean_of_codes_rounds_ties_to_even():
