@@ -52,6 +52,18 @@ def numbered(folder: Path, number: str, suffix: str = "") -> Path | None:
     return min(found, default=None)
 
 
+def copies(root: Path, number: str) -> list[Path]:
+    """Return the reader's own copies of the exercises of one lesson (work/NN_x, work/NN_x-2, ...), last edited last.
+
+    >>> copies(Path("no-such-folder"), "03")
+    []
+    """
+    folders = [path for path in Path(root, "work").glob(f"{number}_*") if path.is_dir()]
+    return sorted(
+        folders, key=lambda path: (max((n.stat().st_mtime_ns for n in path.glob("*.ipynb")), default=0), path)
+    )
+
+
 def grading() -> bool:
     """Tell whether an instructor's grader runs the notebook (environment variable QUANTLAB_GRADING=1)."""
     return os.environ.get("QUANTLAB_GRADING", "") == "1"

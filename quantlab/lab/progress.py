@@ -24,21 +24,24 @@ except ImportError:  # Windows: the replacement of the file is still atomic
 VERSION = 1
 
 
-def progress_path() -> Path | None:
-    """Return the progress file of this reader (it need not exist), or None where nothing is kept."""
+def progress_path(*, reading: bool = False) -> Path | None:
+    """Return the progress file of this reader (it need not exist), or None where nothing is kept.
+
+    With ``reading=True`` the course's own pages have one too: they write nothing, but a reader may look from there.
+    """
     named = os.environ.get("QUANTLAB_PROGRESS", "")
     if grading() or named == "off":
         return None
     if named:
         return Path(named)
-    if is_course_page():
+    if is_course_page() and not reading:
         return None
     root = course_root()
     return root / "work" / "progress.json" if root else Path.home() / ".quantlab" / "progress.json"
 
 
 def read_progress(path: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Return ``{"03.2": {"attempts": 2, "solved": True, ...}}``; no file, or an unreadable one, is no progress.
+    """Return ``{"03.2": {"attempts": 2, "solved": True, ...}}``; no file, or one that cannot be opened, is no progress.
 
     A file that is not what this module wrote is set aside (``progress.damaged-1.json``) with a message.
 
@@ -51,21 +54,13 @@ def read_progress(path: Path | None = None) -> dict[str, dict[str, Any]]:
     if path is None:
         return {}
     try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        return {}
-    except UnicodeDecodeError:
-        text = ""
+        entries = _entries(path)
+        if entries is None:
+            with _locked(path):
+                entries = _entries_or_new(path)
     except OSError:
         return {}
-    try:
-        entries = json.loads(text)["exercises"]
-        if isinstance(entries, dict) and all(isinstance(e, dict) for e in entries.values()):
-            return entries
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    _set_aside(path)
-    return {}
+    return entries
 
 
 def record(number: str, *, solved: bool, path: Path | None = None) -> bool:
@@ -96,7 +91,7 @@ def _update(number: str, change: Callable[[dict[str, Any]], None], path: Path | 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path):
-            entries = read_progress(path)
+            entries = _entries_or_new(path)
             change(entries.setdefault(number, {}))
             _replace(path, {"version": VERSION, "exercises": dict(sorted(entries.items()))})
     except OSError:
@@ -126,10 +121,30 @@ def _replace(path: Path, content: dict[str, Any]) -> None:
         raise
 
 
-def _set_aside(path: Path) -> None:
+def _entries(path: Path) -> dict[str, dict[str, Any]] | None:
+    """Return what the file says, nothing where there is no file, and None where it is damaged."""
+    try:
+        entries = json.loads(path.read_text("utf-8"))["exercises"]
+        if isinstance(entries, dict) and all(isinstance(entry, dict) for entry in entries.values()):
+            return entries
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return None
+
+
+def _entries_or_new(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the entries of the file, after setting it aside if it is damaged. The caller holds the lock.
+
+    Without the lock, a file that another notebook has just put in the place of a damaged one could be set aside.
+    """
+    entries = _entries(path)
+    if entries is not None:
+        return entries
     number = 1
     while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
         number += 1
-    with contextlib.suppress(OSError):
-        path.rename(aside)
-        print(f"the progress file could not be read; it is kept as {aside.name}, and a new one begins")
+    path.rename(aside)
+    print(f"the progress file could not be read; it is kept as {aside.name}, and a new one begins")
+    return {}

@@ -143,7 +143,7 @@ def imported(pattern: str) -> dict[str, str]:
 def test_what_is_imported_is_declared(pattern):
     declared = {canonicalize_name(requirement.name) for requirement in asked_for(models=True)}
     # Jupyter's parts come with JupyterLab, and pytest's with pytest: always, and at versions that fit.
-    declared |= {"ipython", "jupyter-client", "jupyter-core", "traitlets"}
+    declared |= {"ipython", "jupyter-client", "jupyter-core", "jupyter-server", "traitlets"}
     distributions = packages_distributions()
     for module, path in imported(pattern).items():
         sources = {canonicalize_name(name) for name in distributions.get(module, [FROM.get(module, module)])}

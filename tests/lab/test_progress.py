@@ -70,6 +70,38 @@ def test_a_damaged_file_is_set_aside_with_a_message(file, damage, capsys):
     assert (file.parent / "progress.damaged-2.json").read_bytes() == damage
 
 
+def test_a_file_that_another_notebook_has_mended_is_not_set_aside(file, monkeypatch):
+    """Between the first look at a damaged file and the lock, another notebook may have begun a new one."""
+    file.parent.mkdir()
+    file.write_text("{")
+    look = progress._entries
+
+    def then_the_other_writes(path):
+        found = look(path)
+        monkeypatch.setattr(progress, "_entries", look)
+        assert record("03.2", solved=True, path=path)
+        return found
+
+    monkeypatch.setattr(progress, "_entries", then_the_other_writes)
+    assert read_progress(file)["03.2"]["solved"]
+    assert [path.name for path in file.parent.glob("*damaged*")] == ["progress.damaged-1.json"]
+
+
+@pytest.mark.parametrize("method", ["read_text", "rename"])
+def test_a_file_that_cannot_be_read_or_moved_is_not_replaced(file, monkeypatch, method):
+    record("03.2", solved=True, path=file)
+    before = file.read_bytes() if method == "read_text" else b"{"
+    file.write_bytes(before)
+
+    def refuse(*args):
+        raise PermissionError(13, "not yours")
+
+    monkeypatch.setattr(Path, method, refuse)
+    assert read_progress(file) == {}
+    assert record("03.3", solved=True, path=file) is False
+    assert file.read_bytes() == before
+
+
 def test_entries_of_a_newer_course_are_kept(file):
     file.parent.mkdir()
     file.write_text(json.dumps({"version": 9, "exercises": {"31.1": {"attempts": "many", "medal": "gold"}}}))
@@ -113,6 +145,7 @@ class TestWhere:
     def test_nowhere_for_the_courses_own_pages(self, course, monkeypatch, folder):
         monkeypatch.chdir(course / folder)
         assert progress_path() is None
+        assert progress_path(reading=True) == course / "work" / "progress.json"
         assert record("03.2", solved=True) is False
 
     def test_where_the_variable_says(self, course, monkeypatch):
