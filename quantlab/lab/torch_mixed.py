@@ -20,6 +20,7 @@ from quantlab.core.grid import Grid
 from quantlab.core.qparams import QParams
 from quantlab.lab.torch_quantized import codes_of, layer_codes, qparams_of
 from quantlab.lab.torch_static import min_max_config, quiet
+from quantlab.lab.torch_sums import sum_codes
 from quantlab.nn.conv import conv2d
 
 if TYPE_CHECKING:
@@ -170,13 +171,12 @@ def _compute(run: Interpreter, node: Node) -> _Result | None:
         qp = QParams(scale=float(scale), zero_point=int(zero_point), grid=grid)
         return _Result("quantize", _tensor(quantize(x.numpy(), qp, dialect="torch_native"), qp))
     if node.target == "dequantize":
-        return _Result("dequantize", torch.from_numpy(_reals(args[0])))
+        return _Result("dequantize", torch.from_numpy(dequantize(codes_of(args[0]), qparams_of(args[0]))))
     if node.target in (torch.ops.quantized.add, torch.ops.quantized.add_relu):
         a, b, scale, zero_point = args
         qp = QParams(scale=float(scale), zero_point=int(zero_point), grid=qparams_of(a).grid)
-        y = _reals(a) + _reals(b)
-        y = np.maximum(y, 0) if node.target is torch.ops.quantized.add_relu else y
-        return _Result("int8", _tensor(quantize(y, qp, dialect="torch_native"), qp))
+        relu = node.target is torch.ops.quantized.add_relu
+        return _Result("int8", _tensor(sum_codes(a, b, y_qp=qp, relu=relu), qp))
     if node.target in MOVED:
         return None
     raise ValueError(f"node {node.name!r} calls {node.target}, for which quantlab has no rule of torch's rounding")
@@ -230,10 +230,6 @@ def _affine(layer: nn.Module, x: np.ndarray, W: np.ndarray, b: np.ndarray) -> np
     pads = tuple((p, p) for p in layer.padding)
     y = conv2d(x, W, b, stride=tuple(layer.stride), padding=pads, groups=layer.groups)
     return np.ascontiguousarray(y.transpose(0, 3, 1, 2))
-
-
-def _reals(x: torch.Tensor) -> np.ndarray:
-    return dequantize(codes_of(x), qparams_of(x))
 
 
 def _tensor(codes: np.ndarray, qp: QParams) -> torch.Tensor:

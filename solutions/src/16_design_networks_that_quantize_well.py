@@ -14,7 +14,7 @@ from quantlab.lab import check, hint, solution
 # %% [markdown]
 # ## 16.1 Fold a swish into a table &nbsp; (difficulty 1, 8 minutes)
 #
-# An int8 tensor has 256 possible codes, so any function of one tensor is a table of 256 codes. Return the table of swish, $x\,\sigma(x)$: entry
+# An int8 tensor has 256 possible codes, so any function of one tensor is a table of 256 codes. Return the table of swish as an int8 array, $x\,\sigma(x)$: entry
 # `i` is the output's code for the input's code `i - 128`, rounded half to even and saturated.
 
 

@@ -6,12 +6,14 @@ import torch
 from torch import nn
 from torch.ao.nn import quantized as quantized_layers
 
-from quantlab.core.affine import quantize
+from quantlab.core.affine import dequantize, quantize
 from quantlab.core.grid import Grid
 from quantlab.core.qparams import QParams
 from quantlab.lab.network_torch import network_module
 from quantlab.lab.torch_mixed import compare_nodes, mixed_module, run_by_quantlab
+from quantlab.lab.torch_quantized import codes_of
 from quantlab.lab.torch_static import engine
+from quantlab.lab.torch_sums import sum_codes
 from tests.ptq.networks import random_digits_cnn
 
 pytestmark = pytest.mark.filterwarnings("ignore:(?s).*(deprecated|reduce_range)")
@@ -137,12 +139,42 @@ def test_ties():
     calibration = torch.rand(100, 4) * 2 - 1.3
     mixed = mixed_module(Sum().eval(), calibration, keep_float=[])
     scale, zero_point = (getattr(mixed, f"one_input_{what}_0") for what in ("scale", "zero_point"))
-    steps = np.random.default_rng(0).integers(-70, 40, (100_000, 4)) + 0.5
+    steps = np.random.default_rng(0).integers(-70, 40, (99_999, 4)) + 0.5
     x = torch.from_numpy((steps * np.float64(scale)).astype(np.float32))
     assert {each.wrong for each in compare_nodes(mixed, x).values()} == {0}
     qp = QParams(scale=float(scale), zero_point=int(zero_point), grid=Grid(n_bits=8, signed=False))
     native, simulated = (quantize(x.numpy(), qp, dialect=dialect) for dialect in ("torch_native", "torch"))
     assert (native != simulated).mean() > 0.01
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (3, 3, 7, 5), (1, 63)])
+def test_sums_of_all_pairs(shape):
+    """Ties and other sums; tensors that do not fill whole vectors, and some in another order of memory."""
+    rng, wrong, by_another_rule, grid = np.random.default_rng(0), 0, 0, Grid(n_bits=8, signed=False)
+    pairs = np.stack(np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8)), axis=-1)
+    scales = [(0.5, 0.25, 1.0), (0.1, 0.1, 0.2), (0.01, 0.03, 0.02), *rng.uniform(0.01, 0.1, (60, 3))]
+    for case, (s_a, s_b, s_y) in enumerate(scales):
+        chosen = rng.permutation(pairs.reshape(-1, 2))[: np.prod(shape)].T.reshape(2, *shape)
+        a_qp, b_qp, y_qp = (
+            QParams(scale=s, zero_point=z, grid=grid)
+            for s, z in zip((s_a, s_b, s_y), rng.integers(0, 256, 3), strict=True)
+        )
+        a, b = (
+            torch._make_per_tensor_quantized_tensor(torch.from_numpy(q.copy()), float(qp.scale), int(qp.zero_point))
+            for q, qp in zip(chosen, (a_qp, b_qp), strict=True)
+        )
+        if a.dim() == 4 and case % 2:
+            a, b = (t.contiguous(memory_format=torch.channels_last) for t in (a, b))
+        for relu, kernel in ((False, torch.ops.quantized.add), (True, torch.ops.quantized.add_relu)):
+            theirs = codes_of(kernel(a, b, float(y_qp.scale), int(y_qp.zero_point)))
+            wrong += (sum_codes(a, b, y_qp=y_qp, relu=relu) != theirs).sum()
+            reals = dequantize(codes_of(a), a_qp) + dequantize(codes_of(b), b_qp)
+            naive = quantize(np.maximum(reals, 0) if relu else reals, y_qp, dialect="torch_native")
+            by_another_rule += (naive != theirs).sum()
+    assert wrong == 0
+    assert by_another_rule > 0  # another order of roundings is seen
+    with pytest.raises(ValueError, match="expected one shape"):
+        sum_codes(a, b[:0], y_qp=y_qp)
 
 
 def test_the_mean_of_codes_rounds_ties_to_even():
