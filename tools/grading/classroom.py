@@ -10,7 +10,7 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
 from grading.limits import Limits
-from grading.settings import CLASS, configure
+from grading.settings import CLASS, class_folder, configure
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Classroom:
 
     def config(self) -> Config:
         """nbgrader's configuration for this class."""
-        self.folder.mkdir(mode=0o700, exist_ok=True)  # grades are nobody else's business
+        class_folder(self.course)
         config = Config()
         configure(config, self.course, limits=self.limits, sandboxed=self.sandboxed)
         return config

@@ -34,6 +34,13 @@ from grading.restore import RestoreCells
 CLASS = "class"  # all that belongs to a class lies in this folder, which git ignores
 
 
+def class_folder(course: Path) -> Path:
+    """Return the folder of the class; a new one is closed to everybody else, because grades are in it."""
+    folder = course / CLASS
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
 def configure(c: Any, course: Path, *, limits: Limits | None = None, sandboxed: bool = True) -> None:
     """Write the settings into `c`, nbgrader's configuration."""
     # To make its database, nbgrader starts alembic by its bare name, also where the environment is not activated.
