@@ -45,8 +45,8 @@ endef
 EXACT := $(if $(PYTHON),--exact)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test course build check-build release grade feedback test-class bench pin clean environment \
-    environment-with-tests
+.PHONY: help lab test course build check-build release grade feedback test-class site test-site bench pin clean \
+    environment environment-with-tests environment-with-site
 
 help:
 	@echo "make lab          open the course in JupyterLab (the first time, install it into $(VENV))"
@@ -58,6 +58,8 @@ help:
 	@echo "make grade        grade class/submitted in a sandbox, write class/grades.csv: make grade ARGS=03"
 	@echo "make feedback     write a page for each student: make feedback ARGS=03"
 	@echo "make test-class   a class of odd students, and every exercise through the autograder (minutes; bubblewrap)"
+	@echo "make site         build the course as web pages into build/site"
+	@echo "make test-site    build them, check every page, and open some in a headless Chromium (about 90 seconds)"
 	@echo "make bench        print the benchmark table"
 	@echo "make pin          write constraints.txt from what is installed, after a deliberate upgrade"
 	@echo "make clean        remove $(VENV) and caches; your own work in work/ stays"
@@ -90,6 +92,13 @@ release grade feedback: environment-with-tests
 test-class: environment-with-tests
 	$(BIN)/python -m pytest tests/grading/class_of_students.py tests/grading/every_lesson.py $(ARGS)
 
+site: environment-with-site
+	@$(BIN)/python tools/build_site.py $(ARGS)
+
+# Chromium comes from the system's packages. Where it is missing the tests fail and say so; they are never skipped.
+test-site: environment-with-site
+	$(BIN)/python -m pytest tests/site/pages_of_site.py tests/site/browser_on_site.py tests/site/browser_on_lab.py $(ARGS)
+
 bench: environment-with-tests
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -105,3 +114,6 @@ environment:
 
 environment-with-tests:
 	@$(find_python); $$python tools/install.py $(EXACT) $(VENV) test $(PIP_ARGS)
+
+environment-with-site:
+	@$(find_python); $$python tools/install.py $(EXACT) $(VENV) site $(PIP_ARGS)

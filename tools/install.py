@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = {"course": ["course"], "test": ["course", "test"]}
+EXTRAS = {"course": ["course"], "test": ["course", "test"], "site": ["course", "test", "site"]}
 LAB_SETTINGS = ROOT / "tools" / "lab_settings.json"
 ADDRESS = ".made-at"
 

@@ -93,12 +93,13 @@ def constraints(pins: dict[str, str]) -> str:
 
 
 def environment(groups: dict[str, list[Requirement]], pins: dict[str, str]) -> str:
-    """The text of environment.yml; the models are left to postBuild, which can install without dependencies."""
+    """The text of environment.yml; not the models (postBuild installs them, without
+    dependencies) and not what only the site needs."""
     direct = sorted(
         (requirement.name, requirement.marker)
         for name, group in groups.items()
         for requirement in group
-        if name != "models"
+        if name not in ("models", "site")
     )
     lines = [
         f"      - {name}=={pins[canonicalize_name(name)]}" + (f" ; {marker}" if marker else "")

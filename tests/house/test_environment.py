@@ -142,6 +142,7 @@ def imported(pattern: str) -> dict[str, str]:
 )
 def test_what_is_imported_is_declared(pattern):
     declared = {canonicalize_name(requirement.name) for requirement in asked_for(models=True)}
+    declared |= {canonicalize_name(Requirement(line).name) for line in EXTRAS["site"]}
     # Jupyter's parts come with JupyterLab, and pytest's with pytest: always, and at versions that fit.
     declared |= {"ipython", "jupyter-client", "jupyter-core", "jupyter-server", "traitlets"}
     distributions = packages_distributions()
