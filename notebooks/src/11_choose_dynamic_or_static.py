@@ -337,9 +337,10 @@ print(f"the table of words alone{weights['embeddings.word_embeddings.weight'].nb
 
 # %% tags=["nbval-ignore-output"]
 embed = {form: embedder(net) for form, net in forms.items()} | {form: load(file) for form, file in files.items()}
-scores = {form: score(run) for form, run in embed.items() if form != "torch float32"}
+scores = {form: score(run) for form, run in embed.items() if "float32" not in form}
 print("\n".join(f"{form:24s}{found.against(reference)}" for form, found in scores.items()))
-assert scores["onnx float32"].cosine(reference).min() > 0.9999
+first = batches(CALIBRATION)[0]
+assert np.abs(embed["onnx float32"](*first) - embed["torch float32"](*first)).max() < 1e-5
 assert all(found.cosine(reference).mean() > 0.6 for found in scores.values())
 
 # %% [markdown]
@@ -368,8 +369,8 @@ from quantlab.lab import doctor
 from quantlab.lab.timing import best_times
 
 ids, mask = batches(QUESTIONS)[0]
-one = best_times({form: lambda run=run: run(ids[:1], mask[:1]) for form, run in embed.items()}, rounds=5)
-sixteen = best_times({form: lambda run=run: run(ids, mask) for form, run in embed.items()}, rounds=3)
+one = best_times({form: lambda run=run: run(ids[:1], mask[:1]) for form, run in embed.items()}, rounds=3)
+sixteen = best_times({form: lambda run=run: run(ids, mask) for form, run in embed.items()}, rounds=2)
 machine = doctor.report()
 print(machine.cpu, dict(machine.features))
 for form in embed:
@@ -499,7 +500,7 @@ embed.clear()  # half a gigabyte that is not needed any more
 forms.clear()
 photos = data.photographs(known + test)
 x_known = models.efficientnet_input(np.concatenate([data.crops(photos[name], n=2, rng=rng) for name in known]))
-x_test = models.efficientnet_input(np.concatenate([data.crops(photos[name], n=4, rng=rng) for name in test]))
+x_test = models.efficientnet_input(np.concatenate([data.crops(photos[name], n=3, rng=rng) for name in test]))
 print(f"{len(x_known)} calibration crops, {len(x_test)} test crops")
 
 # %%
@@ -582,7 +583,7 @@ for form in run:
 assert one["onnx dynamic"] > one["onnx float32"]
 
 # %% [markdown]
-# With 24 crops, four of each photograph and so not independent, the intervals are wide; the dB of the logits separate the forms better. Look for the surprises:
+# With 18 crops, three of each photograph and so not independent, the intervals are wide; the dB of the logits separate the forms better. Look for the surprises:
 #
 # - **torch dynamic leaves nearly everything as it was**: there is one `nn.Linear`, and 49 convolutions.
 # - **ONNX dynamic is the slowest by far**, and unfaithful. Its convolutions become `ConvInteger`, which is slow here whatever surrounds it, and has

@@ -12,7 +12,8 @@ as an ONNX file in `quantlab.lab.minilm_onnx`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,12 +31,18 @@ def minilm_tokens(sentences: Sequence[str]) -> list[list[int]]:
     >>> minilm_tokens(["Round it."])
     [[101, 2461, 2009, 1012, 102]]
     """
+    tokenizer = _tokenizer()
+    return [tokenizer.encode(sentence).ids for sentence in sentences]
+
+
+@cache  # 30,522 words are read in about 30 ms, which a batch of sentences would wait for
+def _tokenizer() -> Any:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(model_file("minilm").with_name("tokenizer.json")))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
-    return [tokenizer.encode(sentence).ids for sentence in sentences]
+    return tokenizer
 
 
 def minilm_batch(sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
