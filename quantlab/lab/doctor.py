@@ -31,6 +31,8 @@ TOOLS = (
     Tool(("jupyterlab",), "the pages you read"),
     Tool(("ipykernel",), "runs their cells"),
     Tool(("ipywidgets",), "sliders in figures"),
+    Tool(("nbformat",), "reads notebooks, for quantlab check"),
+    Tool(("nbclient",), "runs them, for quantlab check"),
     Tool(("matplotlib",), "figures"),
     Tool(("pillow",), "reads photographs, stores figures"),
     Tool(("tqdm",), "progress bars"),
