@@ -199,7 +199,6 @@ crops = {name: data.crops(photo, n=5, rng=rng) for name, photo in photos.items()
 x_calibration = models.efficientnet_input(np.concatenate([crops[name][:3] for name in chosen]))
 test = [name for name in photos if name not in chosen]
 x_photos = models.efficientnet_input(np.concatenate([crops[name] for name in test]))
-assert not set(chosen) & set(test)
 print(len(x_calibration), "crops calibrate,", len(x_photos), "crops test")
 
 # %%

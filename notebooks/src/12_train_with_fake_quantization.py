@@ -22,7 +22,7 @@ warnings.filterwarnings("ignore", message="(?s).*(deprecated|reduce_range)")  # 
 
 # %%
 import torch
-from torch.quantization import convert, prepare_qat, quantize_dynamic  # noqa: F401
+from torch.quantization import convert, prepare_qat, quantize_dynamic  # noqa: F401 (as it goes around)
 
 
 class Net(torch.nn.Module):
