@@ -5,7 +5,7 @@
 #
 # **You learn** how a lesson, a check, a hint and a solution work; what is in this course and what is not; where to get help.
 #
-# **You need** Python with some numpy, and an idea of what a matrix product and a gradient are. About 10 minutes.
+# **You need** Python with some numpy, and an idea of what a matrix product and a gradient are. About 10 minutes, difficulty 1 of 3.
 #
 # [next: 01 See why models shrink](01_see_why_models_shrink.ipynb)
 #
@@ -234,6 +234,9 @@ except ValueError as error:
 # | [16 Design networks that quantize well](16_design_networks_that_quantize_well.ipynb) | Which choices make a network easy to quantize? |
 #
 # Planned, and **not there yet**: V language models, VI deployment.
+#
+# Every lesson and every exercise says how hard it is: 1 you can do while you read, 2 takes some thought, 3 takes paper and a pencil.
+# Before its summary each lesson has a few questions. Decide before you click.
 #
 # ## Summary
 #

@@ -7,7 +7,7 @@
 # **You learn** what a data type costs with its scales counted, memory bandwidth, arithmetic intensity, the roofline,
 # and when fewer bits do not help.
 #
-# **You need** lesson 00. About 40 minutes.
+# **You need** lesson 00. About 40 minutes, difficulty 1 of 3.
 #
 # [previous: 00 Start here](00_start_here.ipynb) · [next: 02 Encode numbers](02_encode_numbers.ipynb)
 #

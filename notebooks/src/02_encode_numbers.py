@@ -7,7 +7,7 @@
 # **You learn** two's complement; sign, exponent, mantissa; ulp, subnormals, saturation, NaN; the names fp16, bf16,
 # e4m3fn, e5m2, e2m1.
 #
-# **You need** [lesson 01](01_see_why_models_shrink.ipynb) (codes and a scale). About 45 minutes.
+# **You need** [lesson 01](01_see_why_models_shrink.ipynb) (codes and a scale). About 45 minutes, difficulty 1 of 3.
 #
 # [previous: 01 See why models shrink](01_see_why_models_shrink.ipynb) ·
 # [next: 03 Map reals to integers](03_map_reals_to_integers.ipynb)

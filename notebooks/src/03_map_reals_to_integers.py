@@ -7,7 +7,7 @@
 # **You learn** scale and zero point; symmetric and asymmetric; rounding error and clipping error; $s^2/12$; 6 dB a bit;
 # why two correct tools give different integers.
 #
-# **You need** lesson 02 (what the bits of an int8 mean). About 45 minutes.
+# **You need** lesson 02 (what the bits of an int8 mean). About 45 minutes, difficulty 2 of 3.
 #
 # [previous: 02 Encode numbers](02_encode_numbers.ipynb) · [next: 04 Choose granularity](04_choose_granularity.ipynb)
 #
@@ -605,6 +605,80 @@ except ValueError as error:
 # The limit of this whole page is *one* ruler for a whole tensor. The field's answers are smaller rulers
 # ([lesson 04](04_choose_granularity.ipynb)), better cuts (lesson 05), and marks that are not evenly spaced, as in the
 # floats of lesson 02.
+
+# %% [markdown]
+# ## Questions
+#
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. A tensor lies between 4 and 6. Your int8 quantizer takes the scale $2/255$, finds that the zero point would be
+# $-638$, and clamps it to $-128$. What does the 6 come back as?**
+#
+# <details><summary><b>a.</b> As 6: the scale is right, and the clamp only touched the zero point.</summary>
+#
+# > No. The scale says how far apart the marks are, the zero point says where they lie. With $z = -128$ the lowest mark
+# > stands for 0 and the highest for $255 s = 2$. There is no mark near 6.
+#
+# </details>
+# <details><summary><b>b.</b> As 5: it loses 1, like the 6 of this page.</summary>
+#
+# > No. The ruler moves by as much as the range was away from zero. The page's range began at 1, so its ruler moved by 1.
+# > This one begins at 4.
+#
+# </details>
+# <details><summary><b>c.</b> As 2.</summary>
+#
+# > Yes. The range began at 4, so the whole ruler moved down by 4 and ends at 2. Every value of the tensor, from 4 to 6,
+# > comes back as 2. Widened to hold zero, the range is $[0, 6]$, the scale three times as large, and nothing is lost but
+# > rounding.
+#
+# </details>
+
+# %% [markdown]
+# **2. One giant weight stretches the ruler of a matrix. At 4 bits its SQNR is 0.2 dB. What does a fifth bit bring?**
+#
+# <details><summary><b>a.</b> 6 dB, as every bit does.</summary>
+#
+# > No. 6.02 dB a bit follows from $s^2/12$, and that needs many levels under the values. Here nearly all values lie within
+# > half a gap of zero, and a gap half as wide changes that for few of them.
+#
+# </details>
+# <details><summary><b>b.</b> Almost nothing, until the gap is as small as the typical weight.</summary>
+#
+# > Yes. While nearly all weights round to zero, the error is the weight itself: 0 dB. The MiniLM curve of this page
+# > stays flat up to 6 bits and then climbs by 6 dB a bit like all others.
+#
+# </details>
+# <details><summary><b>c.</b> Less than 0 dB is possible: finer marks can make it worse.</summary>
+#
+# > No. Zero is a mark, so the nearest mark is never further away than zero is, and no error is larger than the value
+# > itself. The $-16.6$ dB of the formula is a sign that the formula does not apply.
+#
+# </details>
+
+# %% [markdown]
+# **3. Two tools quantize the same tensor with the same scale and zero point. Their codes differ by one mark in 3 % of
+# the places. Which one is wrong?**
+#
+# <details><summary><b>a.</b> The one that differs from the result in float64.</summary>
+#
+# > No. float64 is one more dialect. On the ties of this page it differs from torch in 14.51 % of the values, and neither
+# > is wrong: at a tie both marks are equally near.
+#
+# </details>
+# <details><summary><b>b.</b> Neither, as long as no code differs by more than one.</summary>
+#
+# > No. The bug of this page, $\lfloor x/s \rfloor$, never differs by more than one mark either, and its error reaches a
+# > whole gap.
+#
+# </details>
+# <details><summary><b>c.</b> It depends on where they differ.</summary>
+#
+# > Yes. If $x/s$ lies midway between two integers in all of these places, both are right, and you have met two dialects.
+# > If they differ elsewhere too, one of them rounds to a mark that is not the nearest.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

@@ -7,7 +7,7 @@
 # **You learn** per tensor, per axis, per group; what outlier channels do; why the input axis is different; the true bits
 # per weight.
 #
-# **You need** lesson 03 (scale, zero point, SQNR). About 35 minutes.
+# **You need** lesson 03 (scale, zero point, SQNR). About 35 minutes, difficulty 1 of 3.
 #
 # [previous: 03 Map reals to integers](03_map_reals_to_integers.ipynb) · [next: 05 Calibrate ranges](05_calibrate_ranges.ipynb)
 #

@@ -8,7 +8,7 @@
 # **You learn** min-max, moving average, percentile, MSE and KL; clipping against rounding; what a calibration set
 # must be; how to compare two methods without fooling yourself.
 #
-# **You need** lessons 03 and 04. About 45 minutes.
+# **You need** lessons 03 and 04. About 45 minutes, difficulty 2 of 3.
 #
 # [previous: 04 Choose granularity](04_choose_granularity.ipynb) · [next: 06 Compute with integers](06_compute_with_integers.ipynb)
 #

@@ -3,7 +3,7 @@
 #
 # **You will** run a real layer on integers alone, predict where it overflows, and end up equal to the LiteRT runtime in
 # every one of 24,000 outputs. **You learn** accumulator, zero-point correction, bias scale, fixed-point requantization,
-# double rounding. **You need** lessons 03 to 05. About 40 minutes.
+# double rounding. **You need** lessons 03 to 05. About 40 minutes, difficulty 3 of 3.
 # &nbsp; [previous: 05 Calibrate ranges](05_calibrate_ranges.ipynb) ·
 # [next: 07 Train through rounding](07_train_through_rounding.ipynb)
 #

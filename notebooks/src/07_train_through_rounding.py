@@ -4,7 +4,7 @@
 # **You will** train a network whose weights may take only four values, with and without a gradient through the rounding,
 # and find out what the training itself contributed. **You learn** fake quantization in training, latent weights, the
 # straight-through gradient, noise in place of rounding, control arms. **You need** lessons 03 to 06, and what a gradient
-# is. About 40 minutes.
+# is. About 40 minutes, difficulty 2 of 3.
 # &nbsp; [previous: 06 Compute with integers](06_compute_with_integers.ipynb) ·
 # [next: 08 Quantize a network](08_quantize_a_network.ipynb)
 #

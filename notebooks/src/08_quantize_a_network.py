@@ -4,7 +4,7 @@
 # **You will** train a small convolutional network in numpy, turn it into integers step by step, run it without a float
 # between its layers, and hand the same integers to LiteRT, which returns what you computed, to the bit.
 # **You learn** batch-norm folding, calibration of a graph, integer convolution, addition and mean, how to judge a small
-# loss of accuracy. **You need** lessons 03 to 06, and what a convolution is. About 45 minutes.
+# loss of accuracy. **You need** lessons 03 to 06, and what a convolution is. About 45 minutes, difficulty 2 of 3.
 # &nbsp; [previous: 07 Train through rounding](07_train_through_rounding.ipynb) ·
 # [next: 09 Repair what PTQ breaks](09_repair_what_ptq_breaks.ipynb)
 #

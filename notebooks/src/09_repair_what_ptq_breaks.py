@@ -3,7 +3,7 @@
 #
 # **You will** quantize a real ImageNet network until it fails, find the channels that failed, and repair it without any
 # training, one method at a time, each with its number. **You learn** cross-layer equalization, bias absorption, bias
-# correction, AdaRound, and how to say how sure you are. **You need** lesson 08. About 60 minutes; the page computes for one
+# correction, AdaRound, and how to say how sure you are. **You need** lesson 08. About 60 minutes, difficulty 3 of 3; the page computes for one
 # to two.
 # &nbsp; [previous: 08 Quantize a network](08_quantize_a_network.ipynb) ·
 # [next: 10 Convert with TFLite](10_convert_with_tflite.ipynb)

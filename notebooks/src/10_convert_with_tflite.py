@@ -4,7 +4,7 @@
 # **You will** convert a Keras model in every mode that TFLite has, open the file, and run it yourself: a real ImageNet
 # network, converted by Google's tool, gives the same integers in numpy as in the production runtime, in every one of
 # its 60 operators. **You learn** the modes and what each stores, representative data, how to read a .tflite file, the arena of
-# a micro-controller. **You need** lessons 05 and 06; lesson 08 helps. About 45 minutes.
+# a micro-controller. **You need** lessons 05 and 06; lesson 08 helps. About 45 minutes, difficulty 2 of 3.
 # &nbsp; [previous: 09 Repair what PTQ breaks](09_repair_what_ptq_breaks.ipynb) ·
 # [next: 11 Choose dynamic or static](11_choose_dynamic_or_static.ipynb)
 #

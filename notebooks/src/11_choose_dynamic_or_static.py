@@ -3,7 +3,7 @@
 #
 # **You will** quantize a sentence encoder and an image network in PyTorch and in ONNX Runtime, each dynamically and statically,
 # and fill one table with speed, size and fidelity. **You learn** what dynamic and static quantization are, how to read what a
-# runtime really executes, how to compare on few samples. **You need** lessons 04 to 06; for the image network also 08. About 45 minutes.
+# runtime really executes, how to compare on few samples. **You need** lessons 04 to 06; for the image network also 08. About 45 minutes, difficulty 2 of 3.
 # &nbsp; [previous: 10 Convert with TFLite](10_convert_with_tflite.ipynb) ·
 # [next: 12 Train with fake quantization](12_train_with_fake_quantization.ipynb)
 #

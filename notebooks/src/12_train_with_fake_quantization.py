@@ -4,7 +4,7 @@
 # **You will** take apart a broken training script that everybody copies, mend it until it trains on real digits and runs on
 # int8 kernels, prove that it does, and move it to the API that replaces the deprecated one. **You learn** stubs, prepare,
 # freeze and convert; batch norm inside a quantized network; how to see what a framework really computes. **You need** lessons
-# 05 to 07. About 50 minutes.
+# 05 to 07. About 50 minutes, difficulty 2 of 3.
 # &nbsp; [previous: 11 Choose dynamic or static](11_choose_dynamic_or_static.ipynb) · [next: 13 Learn the quantizer](13_learn_the_quantizer.ipynb)
 #
 # "I did quantization-aware training as in the tutorial. Now my model does not run." Worse is the other message, which nobody

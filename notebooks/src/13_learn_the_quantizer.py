@@ -4,7 +4,7 @@
 # **You will** make the step of a quantizer a parameter that is trained, derive its gradient and find torch's to be the same,
 # and compare it with PACT, with noise and with plain straight-through training at 4, 3 and 2 bits. **You learn** LSQ, its
 # gradient scale and its first step, PACT, Quant-Noise, and to ask which part of a method does the work. **You need** lessons
-# 03, 05 and 07. About 50 minutes.
+# 03, 05 and 07. About 50 minutes, difficulty 3 of 3.
 # &nbsp; [previous: 12 Train with fake quantization](12_train_with_fake_quantization.ipynb) · [next: 14 Measure sensitivity](14_measure_sensitivity.ipynb)
 #
 # "QAT gives me back everything at 8 bits and nearly everything at 4. At 2 bits it falls apart. Do I need a better way to train,

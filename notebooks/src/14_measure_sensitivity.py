@@ -4,7 +4,7 @@
 # **You will** find out which layers of a network bear few bits, first by trying each alone, then by predicting it from
 # gradients, and you will hold each prediction against what really happens. **You learn** SQNR, KL divergence and loss as
 # measures of one change; the trace of a Hessian from random signs; the Fisher information; what a rank correlation of a few
-# layers can show. **You need** lessons 07 to 09. About 45 minutes.
+# layers can show. **You need** lessons 07 to 09. About 45 minutes, difficulty 3 of 3.
 # &nbsp; [previous: 13 Learn the quantizer](13_learn_the_quantizer.ipynb) · [next: 15 Allocate bits](15_allocate_bits.ipynb)
 #
 # "At 8 bits my network is fine, at 4 it is not. Somebody told me to keep the first and the last layer in 8 bits. Which layers

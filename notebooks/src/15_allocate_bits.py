@@ -4,7 +4,7 @@
 # **You will** give every layer of a network its own number of bits, 4, 8, 16 or 32, so that the error is smallest and
 # the size or the time stays within a budget, and run such networks in LiteRT and PyTorch. **You learn** marginal
 # ratios, dynamic and integer programming, the Pareto front, and when none of this pays. **You need** lessons 08, 11
-# and 14. About 50 minutes; the page computes for about a minute.
+# and 14. About 50 minutes, difficulty 3 of 3; the page computes for about a minute.
 # &nbsp; [previous: 14 Measure sensitivity](14_measure_sensitivity.ipynb) ·
 # [next: 16 Design networks that quantize well](16_design_networks_that_quantize_well.ipynb)
 #

@@ -4,7 +4,7 @@
 # **You will** train thirty small networks in pairs that differ in one choice, round them to 8 and 4 bits, and look into each
 # choice for the reason of what it costs. **You learn** what swish, squeeze-and-excite, depthwise filters, shortcuts and the
 # place of a norm do to ranges; to tell a cost from a tale; why EfficientNet-Lite is what it is. **You need** lessons 04, 05, 08
-# and 09. About 45 minutes.
+# and 09. About 45 minutes, difficulty 2 of 3.
 # &nbsp; [previous: 15 Allocate bits](15_allocate_bits.ipynb) · next: Part V, language models, will follow.
 #
 # "My ResNet lost nothing at int8. My EfficientNet fell from 75 % to 46 %. I have read that it is the swish, the squeeze-and-excite, the

@@ -4,6 +4,9 @@
 # Four small functions, to get used to the way exercises work here; see [lesson 00](../../notebooks/00_start_here.ipynb). Write each
 # function in the cell below its task and run the check under it. `hint("00.1")` helps a little more each time; `solution("00.1")` opens
 # after an attempt. A cell that ends in `_spec` shows what is meant, slowly; you may call it, but yours must do without it.
+#
+# About 21 minutes in all, difficulty 1 to 2 of 3.
+# &nbsp; [next: Exercises 01](../../exercises/01_see_why_models_shrink/01_see_why_models_shrink.ipynb)
 
 # %%
 import numpy as np

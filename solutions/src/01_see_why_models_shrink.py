@@ -3,7 +3,10 @@
 #
 # Everything that you need stands in [lesson 01](../../notebooks/01_see_why_models_shrink.ipynb). Write each function in the cell below
 # its task and run the check under it. `hint("01.1")` helps a little more each time; `solution("01.1")` opens after an attempt.
-# All five functions together take about 40 minutes.
+#
+# About 40 minutes in all, difficulty 1 to 3 of 3.
+# &nbsp; [previous: Exercises 00](../../exercises/00_start_here/00_start_here.ipynb) ·
+# [next: Exercises 02](../../exercises/02_encode_numbers/02_encode_numbers.ipynb)
 
 # %%
 import math

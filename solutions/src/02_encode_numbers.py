@@ -1,10 +1,14 @@
 # %% [markdown]
-# # 02 Encode numbers: exercises
+# # Exercises 02: Encode numbers
 #
 # Five exercises for [lesson 02](../../notebooks/02_encode_numbers.ipynb), from one bit pattern to packed bytes. Each
 # begins with a slow specification that you can run and look at. Write the function, run the cell below it, read the
 # verdict. `hint("02.1")`, in a cell of your own, gives a hint, and one more each time; `solution("02.1")` opens after an
 # attempt.
+#
+# About 38 minutes in all, difficulty 1 to 2 of 3.
+# &nbsp; [previous: Exercises 01](../../exercises/01_see_why_models_shrink/01_see_why_models_shrink.ipynb) ·
+# [next: Exercises 03](../../exercises/03_map_reals_to_integers/03_map_reals_to_integers.ipynb)
 
 # %%
 import numpy as np

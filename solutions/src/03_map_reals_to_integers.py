@@ -1,10 +1,14 @@
 # %% [markdown]
-# # 03 Map reals to integers: exercises
+# # Exercises 03: Map reals to integers
 #
 # Five exercises for [lesson 03](../../notebooks/03_map_reals_to_integers.ipynb), from the formula to a test that finds
 # bugs. Each begins with a slow specification that you can run and look at. Write the function, run the cell below it,
 # read the verdict. `hint("03.1")`, in a cell of your own, gives a hint, and one more each time; `solution("03.1")`
 # opens after an attempt.
+#
+# About 43 minutes in all, difficulty 1 to 3 of 3.
+# &nbsp; [previous: Exercises 02](../../exercises/02_encode_numbers/02_encode_numbers.ipynb) ·
+# [next: Exercises 04](../../exercises/04_choose_granularity/04_choose_granularity.ipynb)
 
 # %%
 import numpy as np

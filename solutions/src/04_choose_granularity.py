@@ -2,8 +2,11 @@
 # # Exercises 04: Choose granularity
 #
 # Everything that you need stands in [lesson 04](../../notebooks/04_choose_granularity.ipynb). Write each function in the cell below its
-# task and run the check under it. `hint("04.1")` helps a little more each time; `solution("04.1")` opens after an attempt. All five
-# functions together take about 45 minutes.
+# task and run the check under it. `hint("04.1")` helps a little more each time; `solution("04.1")` opens after an attempt.
+#
+# About 46 minutes in all, difficulty 1 to 3 of 3.
+# &nbsp; [previous: Exercises 03](../../exercises/03_map_reals_to_integers/03_map_reals_to_integers.ipynb) ·
+# [next: Exercises 05](../../exercises/05_calibrate_ranges/05_calibrate_ranges.ipynb)
 
 # %%
 import numpy as np

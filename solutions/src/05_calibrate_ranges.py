@@ -2,8 +2,11 @@
 # # Exercises 05: Calibrate ranges
 #
 # Everything that you need stands in [lesson 05](../../notebooks/05_calibrate_ranges.ipynb). Write each function in the cell below its
-# task and run the check under it. `hint("05.1")` helps a little more each time; `solution("05.1")` opens after an attempt. All five
-# functions together take about 50 minutes.
+# task and run the check under it. `hint("05.1")` helps a little more each time; `solution("05.1")` opens after an attempt.
+#
+# About 49 minutes in all, difficulty 1 to 3 of 3.
+# &nbsp; [previous: Exercises 04](../../exercises/04_choose_granularity/04_choose_granularity.ipynb) ·
+# [next: Exercises 06](../../exercises/06_compute_with_integers/06_compute_with_integers.ipynb)
 
 # %%
 import numpy as np

@@ -3,6 +3,10 @@
 #
 # Six exercises on [lesson 06](../../notebooks/06_compute_with_integers.ipynb). Write each function, run the check, and ask
 # `hint("06.1")` when you are stuck. `solution("06.1")` opens after an attempt.
+#
+# About 56 minutes in all, difficulty 1 to 3 of 3.
+# &nbsp; [previous: Exercises 05](../../exercises/05_calibrate_ranges/05_calibrate_ranges.ipynb) ·
+# [next: Exercises 07](../../exercises/07_train_through_rounding/07_train_through_rounding.ipynb)
 
 # %%
 import numpy as np

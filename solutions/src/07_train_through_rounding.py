@@ -3,6 +3,10 @@
 #
 # Five exercises on [lesson 07](../../notebooks/07_train_through_rounding.ipynb). Write each function, run the check, and ask
 # `hint("07.1")` when you are stuck. `solution("07.1")` opens after an attempt.
+#
+# About 42 minutes in all, difficulty 1 to 2 of 3.
+# &nbsp; [previous: Exercises 06](../../exercises/06_compute_with_integers/06_compute_with_integers.ipynb) ·
+# [next: Exercises 08](../../exercises/08_quantize_a_network/08_quantize_a_network.ipynb)
 
 # %%
 import numpy as np

@@ -3,6 +3,10 @@
 #
 # Six exercises on [lesson 08](../../notebooks/08_quantize_a_network.ipynb). Write each function, run the check, and ask
 # `hint("08.1")` when you are stuck. `solution("08.1")` opens after an attempt.
+#
+# About 53 minutes in all, difficulty 1 to 3 of 3.
+# &nbsp; [previous: Exercises 07](../../exercises/07_train_through_rounding/07_train_through_rounding.ipynb) ·
+# [next: Exercises 09](../../exercises/09_repair_what_ptq_breaks/09_repair_what_ptq_breaks.ipynb)
 
 # %%
 import math

@@ -3,6 +3,10 @@
 #
 # Five exercises on [lesson 09](../../notebooks/09_repair_what_ptq_breaks.ipynb). Write each function, run the check, and ask
 # `hint("09.1")` when you are stuck. `solution("09.1")` opens after an attempt.
+#
+# About 46 minutes in all, difficulty 1 to 3 of 3.
+# &nbsp; [previous: Exercises 08](../../exercises/08_quantize_a_network/08_quantize_a_network.ipynb) ·
+# [next: Exercises 10](../../exercises/10_convert_with_tflite/10_convert_with_tflite.ipynb)
 
 # %%
 import numpy as np

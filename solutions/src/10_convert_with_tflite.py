@@ -1,8 +1,12 @@
 # %% [markdown]
-# # Exercises 10: convert with TFLite
+# # Exercises 10: Convert with TFLite
 #
-# Five exercises to [lesson 10](../../notebooks/10_convert_with_tflite.ipynb), from 6 to 14 minutes each. Write your answer
-# into the marked cell and run the one below it. Stuck? `hint("10.1")` says a little more each time you run it.
+# Five exercises to [lesson 10](../../notebooks/10_convert_with_tflite.ipynb). Write your answer into the marked cell
+# and run the one below it. Stuck? `hint("10.1")` says a little more each time you run it.
+#
+# About 50 minutes in all, difficulty 1 to 3 of 3.
+# &nbsp; [previous: Exercises 09](../../exercises/09_repair_what_ptq_breaks/09_repair_what_ptq_breaks.ipynb) ·
+# [next: Exercises 11](../../exercises/11_choose_dynamic_or_static/11_choose_dynamic_or_static.ipynb)
 
 # %%
 from collections.abc import Iterator

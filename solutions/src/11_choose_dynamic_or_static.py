@@ -3,6 +3,10 @@
 #
 # Four exercises on [lesson 11](../../notebooks/11_choose_dynamic_or_static.ipynb). Write each function, run the check, and ask
 # `hint("11.1")` when you are stuck. `solution("11.1")` opens after an attempt.
+#
+# About 40 minutes in all, difficulty 1 to 2 of 3.
+# &nbsp; [previous: Exercises 10](../../exercises/10_convert_with_tflite/10_convert_with_tflite.ipynb) ·
+# [next: Exercises 12](../../exercises/12_train_with_fake_quantization/12_train_with_fake_quantization.ipynb)
 
 # %%
 import numpy as np

@@ -3,6 +3,10 @@
 #
 # Five exercises on [lesson 12](../../notebooks/12_train_with_fake_quantization.ipynb), and a recipe to take home. Write each function,
 # run the check, and ask `hint("12.1")` when you are stuck. `solution("12.1")` opens after an attempt.
+#
+# About 42 minutes in all, difficulty 1 to 2 of 3.
+# &nbsp; [previous: Exercises 11](../../exercises/11_choose_dynamic_or_static/11_choose_dynamic_or_static.ipynb) ·
+# [next: Exercises 13](../../exercises/13_learn_the_quantizer/13_learn_the_quantizer.ipynb)
 
 # %%
 import numpy as np

@@ -3,6 +3,10 @@
 #
 # Five exercises on [lesson 13](../../notebooks/13_learn_the_quantizer.ipynb). Write each function, run the check, and ask
 # `hint("13.1")` when you are stuck. `solution("13.1")` opens after an attempt.
+#
+# About 44 minutes in all, difficulty 1 to 2 of 3.
+# &nbsp; [previous: Exercises 12](../../exercises/12_train_with_fake_quantization/12_train_with_fake_quantization.ipynb) ·
+# [next: Exercises 14](../../exercises/14_measure_sensitivity/14_measure_sensitivity.ipynb)
 
 # %%
 import numpy as np

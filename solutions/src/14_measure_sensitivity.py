@@ -3,6 +3,10 @@
 #
 # Four exercises on [lesson 14](../../notebooks/14_measure_sensitivity.ipynb). Write each function, run the check, and ask
 # `hint("14.1")` when you are stuck. `solution("14.1")` opens after an attempt.
+#
+# About 36 minutes in all, difficulty 1 to 3 of 3.
+# &nbsp; [previous: Exercises 13](../../exercises/13_learn_the_quantizer/13_learn_the_quantizer.ipynb) ·
+# [next: Exercises 15](../../exercises/15_allocate_bits/15_allocate_bits.ipynb)
 
 # %%
 import math

@@ -3,6 +3,10 @@
 #
 # Four exercises on [lesson 15](../../notebooks/15_allocate_bits.ipynb). Write each function, run the check, and ask
 # `hint("15.1")` when you are stuck. `solution("15.1")` opens after an attempt.
+#
+# About 35 minutes in all, difficulty 1 to 2 of 3.
+# &nbsp; [previous: Exercises 14](../../exercises/14_measure_sensitivity/14_measure_sensitivity.ipynb) ·
+# [next: Exercises 16](../../exercises/16_design_networks_that_quantize_well/16_design_networks_that_quantize_well.ipynb)
 
 # %%
 import numpy as np

@@ -3,6 +3,9 @@
 #
 # Five exercises on [lesson 16](../../notebooks/16_design_networks_that_quantize_well.ipynb). Write each function, run the check, and ask
 # `hint("16.1")` when you are stuck. `solution("16.1")` opens after an attempt.
+#
+# About 42 minutes in all, difficulty 1 to 2 of 3.
+# &nbsp; [previous: Exercises 15](../../exercises/15_allocate_bits/15_allocate_bits.ipynb)
 
 # %%
 import math

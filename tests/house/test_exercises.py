@@ -8,7 +8,7 @@ import nbformat
 from build import HEADING, check
 from isolation import ROOT
 from quantlab.lab.checks.engine import exercises
-from tests.house.pages import code_cells, every_exercise, every_solution, prose, read
+from tests.house.pages import SOLUTIONS, code_cells, every_exercise, every_solution, prose, read
 
 
 def test_every_notebook_agrees_with_its_text_form():
@@ -50,6 +50,24 @@ def test_the_heading_says_what_the_check_knows(path):
     heads = re.findall(r"(?m)^## (\d\d\.\d+) (.+?) &nbsp; \(difficulty (\d), (\d+) minutes?\)$", prose(path))
     known = exercises(path.name[:2]).values()
     assert heads == [(task.number, task.title, str(task.difficulty), str(task.minutes)) for task in known]
+
+
+@every_solution
+def test_the_head_of_an_exercise_page(path):
+    """Title, lesson, minutes and difficulty, and the way to its neighbours; also from a copy in work/."""
+    first = read(path).cells[0].source
+    known = exercises(path.name[:2]).values()
+    lesson = read(ROOT / "notebooks" / path.name).cells[0].source.partition("\n")[0]
+    assert first.startswith(f"# Exercises {lesson.removeprefix('# ')[:2]}: {lesson.removeprefix('# ')[3:]}\n")
+    assert f"[lesson {path.name[:2]}](../../notebooks/{path.name})" in first
+    easiest, hardest = (pick(task.difficulty for task in known) for pick in (min, max))
+    minutes = sum(task.minutes for task in known)
+    assert f"About {minutes} minutes in all, difficulty {easiest} to {hardest} of 3." in first
+    index = SOLUTIONS.index(path)
+    want = [("previous", SOLUTIONS[index - 1])] if index else []
+    want += [("next", SOLUTIONS[index + 1])] if index + 1 < len(SOLUTIONS) else []
+    links = [f"[{word}: Exercises {other.name[:2]}](../../exercises/{other.stem}/{other.name})" for word, other in want]
+    assert re.findall(r"\[(?:previous|next)[^)]*\)", first) == links
 
 
 @every_solution

@@ -123,7 +123,7 @@ def test_the_head_of_a_lesson(path):
     assert words[1] in VERBS.split(), "the title begins with a verb"
     for part in ["**You will** ", "**You learn** ", "**You need** "]:
         assert part in first.source
-    assert re.search(r"\babout \d+ minutes\b", first.source, re.IGNORECASE)
+    assert re.search(r"\bAbout \d+ minutes, difficulty [123] of 3\b", first.source)
     before, after = neighbours(path)
     for word, other in [("previous", before), ("next", after)]:
         links = re.findall(rf"\[{word}: ([^\]]+)\]\(([^)]+)\)", first.source)
