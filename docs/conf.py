@@ -41,6 +41,7 @@ html_theme_options = {
 html_domain_indices = False  # the reference has its own contents
 html_static_path = ["_static"]
 html_css_files = ["quantlab.css"]
+html_favicon = "_static/favicon.svg"
 # Nothing is loaded from a network: formulas are drawn by one file that lies beside the pages.
 mathjax_path = "mathjax/tex-svg-full.js"
 
