@@ -31,7 +31,7 @@ PARTS = {
 }
 ROOMS = ["core", "formats", "integer", "nn", "qat", "ptq", "mixed", "llm", "lab"]
 # Checks tell a reader what an answer must be; they are no reference.
-NO_REFERENCE = re.compile(r"quantlab\.lab\.checks\.(lesson_\d\d|proof)|.*__main__")
+NO_REFERENCE = re.compile(r"quantlab\.lab\.checks\.((pictures\.)?lesson_\d\d|pictures|proof)|.*__main__")
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 

@@ -9,11 +9,12 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from quantlab.lab.checks.attempt import Incorrect, NotAttempted, attempt, copied, is_blank
 from quantlab.lab.checks.describe import describe
+from quantlab.lab.checks.picture import Picture, picture_of
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,26 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the engine says about one answer; ``str()`` of it is the line that the student reads."""
+    """What the engine says about one answer; ``str()`` of it is the line that the student reads.
+
+    ``call`` is the check's last call of an incorrect function: the function as it was called, and the arguments.
+    """
 
     number: str
     status: Literal["correct", "incorrect", "not attempted"]
     message: str = ""
+    call: tuple[Callable, tuple, dict] | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         head = f"{self.number} {self.status}{' yet' if self.status == 'not attempted' else ''}"
         return f"{head}: {self.message}" if self.message else head
+
+    def picture(self) -> Picture | None:
+        """Make the picture that shows the mistake beside the expected, if there is one."""
+        if self.call is None:
+            return None
+        answer, args, kwargs = self.call
+        return picture_of(self.number, answer, *args, **kwargs)
 
 
 _REGISTRY: dict[str, Exercise] = {}
@@ -161,21 +173,25 @@ def judge(number: str, answer: Any) -> Verdict:
     """
     task = find(number)
     said: list[str] = []
+    calls: list[tuple[Any, tuple, dict]] = []
     try:
-        task.check(_admit(answer, task), said.append)
+        task.check(_admit(answer, task, calls), said.append)
     except NotAttempted:
         what = "write the function above" if task.kind == "function" else "put your answer in the cell above"
         return Verdict(number, "not attempted", f"{what}, then run this cell again")
     except Incorrect as wrong:
-        return Verdict(number, "incorrect", str(wrong))
+        return Verdict(number, "incorrect", str(wrong), calls[-1] if calls else None)
     except Exception as error:
         what = f"your answer could not be compared ({type(error).__name__}: {error})"
         return Verdict(number, "incorrect", what)
     return Verdict(number, "correct", "; ".join(said))
 
 
-def _admit(answer: Any, task: Exercise) -> Any:
-    """Return the answer as the check may use it, or raise NotAttempted or Incorrect at the door."""
+def _admit(answer: Any, task: Exercise, calls: list) -> Any:
+    """Return the answer as the check may use it, or raise NotAttempted or Incorrect at the door.
+
+    The last call of a function is kept in ``calls``: the function as it was called, and its arguments.
+    """
     if answer is None or answer is Ellipsis:
         raise NotAttempted
     if task.kind == "value":
@@ -188,6 +204,7 @@ def _admit(answer: Any, task: Exercise) -> Any:
         raise NotAttempted
 
     def student(*args: Any, **kwargs: Any) -> Any:
+        calls[:] = [(student, args, kwargs)]
         return attempt(answer, *args, inplace=task.inplace, **kwargs)
 
     return student

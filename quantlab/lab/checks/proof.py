@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantlab.lab.checks.engine import judge
+from quantlab.lab.checks.picture import has_picture, picture_of
 from quantlab.lab.checks.source import REGION, checked, code_cells
 
 STUB = "raise NotImplementedError()"
@@ -92,10 +93,11 @@ def prove(number: str, text: str) -> list[str]:
     blank = judge(number, answer_from_source(text, number, blank=True))
     if blank.status != "not attempted":
         faults.append(f"the blank stub is judged '{blank}'")
-    right = judge(number, answer_from_source(text, number))
+    answer = answer_from_source(text, number)
+    right = judge(number, answer)
     if right.status != "correct":
         faults.append(f"the solution is judged '{right}'")
-    return faults + prove_wrong(number)
+    return faults + prove_wrong(number) + prove_picture(number, answer)
 
 
 def prove_wrong(number: str) -> list[str]:
@@ -113,4 +115,22 @@ def prove_wrong(number: str) -> list[str]:
         if w.says in seen:
             faults.append(f"{w.name} and {seen[w.says]} get the same hint {w.says!r}")
         seen[w.says] = w.name
+    return faults
+
+
+def prove_picture(number: str, solution: Any) -> list[str]:
+    """Return what is wrong with the picture of an exercise, if it has one.
+
+    A picture of the solution would show a difference where there is none: then what it expects is wrong.
+    """
+    if not has_picture(number):
+        return []
+    verdicts = [(w.name, judge(number, w.answer)) for w in wrong_answers(number)]
+    faults = [
+        f"with the input that fails {name}, the solution has a picture of a mistake"
+        for name, verdict in verdicts
+        if verdict.call and picture_of(number, solution, *verdict.call[1], **verdict.call[2]) is not None
+    ]
+    if not any(verdict.picture() for _, verdict in verdicts):
+        faults.append("no registered wrong answer has a picture")
     return faults

@@ -3,6 +3,7 @@
 How many hints were shown, and what was attempted, is remembered for as long as the process lives.
 """
 
+import sys
 from typing import Any
 
 from quantlab.lab import progress
@@ -18,7 +19,7 @@ def check(number: str, answer: Any) -> None:
     """Print the verdict on an answer: not attempted, correct, or incorrect with a hint aimed at the mistake.
 
     Never raises, so that 'Run all' works; with the environment variable QUANTLAB_GRADING=1 every verdict but
-    'correct' raises AssertionError instead.
+    'correct' raises AssertionError instead. In a notebook a picture follows where one shows the mistake.
 
     Example
     -------
@@ -38,6 +39,28 @@ def check(number: str, answer: Any) -> None:
     if verdict.status != "not attempted":
         _attempted.add(number)
         progress.record(number, solved=verdict.status == "correct")
+    if _in_notebook():
+        _illustrate(verdict)
+
+
+def _in_notebook() -> bool:
+    """Tell whether this is the kernel of a notebook; a terminal has no place for a picture, even one with IPython."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and "TerminalInteractiveShell" not in {c.__name__ for c in type(shell).__mro__}
+
+
+def _illustrate(verdict: engine.Verdict) -> None:
+    """Show the picture of a verdict, if there is one. matplotlib is loaded only now."""
+    picture = verdict.picture()
+    if picture is None:
+        return
+    try:
+        from quantlab.lab.plots.verdicts import verdict as draw
+
+        draw(picture)
+    except Exception:  # no matplotlib, no fonts, no memory: the verdict above stands without a picture
+        return
 
 
 def hint(number: str) -> None:

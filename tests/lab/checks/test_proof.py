@@ -1,22 +1,31 @@
 """Every check of the course is proven: the blank stub, the course's solution, at least three wrong answers."""
 
 import importlib.util
+import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from quantlab.lab.checks import Incorrect, engine, exercise, proof
-from quantlab.lab.checks.engine import exercises, lessons
+from quantlab.lab import plots
+from quantlab.lab.checks import Incorrect, engine, exercise, picture, proof
+from quantlab.lab.checks.engine import exercises, judge, lessons
+from quantlab.lab.checks.picture import Curves, has_picture, pictured
 from quantlab.lab.checks.proof import answer_from_source, prove, wrong, wrong_answers
 from quantlab.lab.checks.source import code_cells, solution_file
+from quantlab.lab.plots.verdicts import verdict as draw
 
 for file in sorted(Path(__file__).parent.glob("wrong_*.py")):
     spec = importlib.util.spec_from_file_location(file.stem, file)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-@pytest.mark.parametrize("number", [number for lesson in lessons() for number in exercises(lesson)])
+NUMBERS = [number for lesson in lessons() for number in exercises(lesson)]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
 def test_the_check_is_proven(number):
     file = solution_file(number[:2])
     assert file is not None, f"solutions/src/{number[:2]}_*.py is missing"
@@ -24,8 +33,27 @@ def test_the_check_is_proven(number):
 
 
 def test_no_wrong_answer_belongs_to_an_exercise_that_is_gone():
-    known = {number for lesson in lessons() for number in exercises(lesson)}
-    assert {number for number in proof._WRONG if not number.startswith("99.")} <= known, "99 is for doctests"
+    used = {number for number in proof._WRONG if not number.startswith("99.")}
+    assert used <= set(NUMBERS), "99 is for doctests"
+
+
+def test_no_picture_belongs_to_an_exercise_that_is_gone():
+    folder = Path(picture.__file__).with_name("pictures")
+    for module in sorted(folder.glob("lesson_*.py")):
+        assert module.stem.removeprefix("lesson_") in lessons()
+        has_picture(f"{module.stem.removeprefix('lesson_')}.1")
+    assert {number for number in picture._MAKERS if not number.startswith("99.")} <= set(NUMBERS)
+
+
+@pytest.mark.parametrize("number", [number for number in NUMBERS if has_picture(number)])
+def test_the_picture_is_drawn(number):
+    found = next(filter(None, (judge(number, w.answer).picture() for w in wrong_answers(number))))
+    with plots.collect() as shown:
+        draw(found)
+    assert len(shown) == 1
+    assert shown[0].alt.startswith(f"{found.title}. ")
+    with Image.open(io.BytesIO(shown[0].png)) as image:
+        assert image.width <= 520, "shorten the title, or the label of y"
 
 
 SOURCE = """
@@ -120,6 +148,25 @@ class TestTheProofItself:
 
         assert ["get the same hint 'twice'" in fault for fault in prove("98.1", SOURCE)] == [True]
         assert len(wrong_answers("98.1")) == 4
+
+    def test_a_picture_that_takes_the_solution_for_a_mistake(self, monkeypatch):
+        self.register(self.good)
+
+        monkeypatch.setattr(picture, "_MAKERS", {})
+
+        @pictured("98.1")
+        def third(answer, x):
+            at = np.arange(4.0)
+            return Curves(title="Half", xlabel="x", ylabel="x / 2", x=at, yours=answer(at), expected=at / 3)
+
+        faults = prove("98.1", SOURCE)
+        assert len(faults) == 3
+        assert all(fault.endswith("the solution has a picture of a mistake") for fault in faults)
+
+    def test_a_picture_that_no_wrong_answer_has(self, monkeypatch):
+        self.register(self.good)
+        monkeypatch.setattr(picture, "_MAKERS", {"98.1": lambda answer, x: 1 / 0})
+        assert prove("98.1", SOURCE) == ["no registered wrong answer has a picture"]
 
     def test_a_source_without_the_check(self):
         with pytest.raises(ValueError, match=re.escape('no cell of the source calls check("98.7", ...)')):

@@ -1,12 +1,18 @@
 """What the student sees: check, hint, solution, alone and graded."""
 
 import json
+import subprocess
+import sys
+from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
+from nbclient import NotebookClient
 
-from quantlab.lab import check, hint, solution
+from quantlab.lab import check, hint, plots, solution
 from quantlab.lab.checks import session
+from quantlab.lab.checks.engine import judge
 
 SOURCE = """
 # %% [markdown]
@@ -129,6 +135,114 @@ class TestGraded:
     def test_no_solution(self, capsys):
         check("00.1", right)
         assert "has no solution in this copy" in printed(capsys, solution, "00.1")
+
+
+def cut(x, scale, zero_point, n_bits):
+    return np.trunc(x / scale).astype(np.int8)
+
+
+class ZMQInteractiveShell:
+    """Stands for the shell of a notebook's kernel."""
+
+
+class TerminalInteractiveShell:
+    """Stands for the shell of IPython in a terminal."""
+
+
+class Embedded(TerminalInteractiveShell):
+    """A terminal's shell by another name."""
+
+
+class TestPictures:
+    """A wrong answer to 03.2 has a picture, one to 00.1 has none."""
+
+    @pytest.fixture
+    def shell(self, monkeypatch):
+        def use(shell):
+            monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+
+        use(ZMQInteractiveShell())
+        return use
+
+    @staticmethod
+    def shown(capsys, number="03.2", answer=cut):
+        """What check prints, and the pictures that it shows."""
+        with plots.collect() as pictures:
+            text = printed(capsys, check, number, answer)
+        assert text == f"{judge(number, answer)}\n"
+        return pictures
+
+    def test_one_in_a_notebook_behind_the_verdict(self, capsys, shell):
+        (found,) = self.shown(capsys)
+        assert found.alt.endswith("Marked is x = 0.9: yours 0, expected 1.")
+
+    @pytest.mark.parametrize("other", [None, TerminalInteractiveShell(), Embedded()])
+    def test_none_elsewhere(self, capsys, shell, other):
+        shell(other)
+        assert self.shown(capsys) == []
+
+    @pytest.mark.parametrize(("number", "answer"), [("00.1", lambda n, b: n), ("00.1", right), ("03.2", ...)])
+    def test_none_where_nothing_is_to_be_seen(self, capsys, shell, number, answer):
+        assert self.shown(capsys, number, answer) == []
+
+    def test_none_when_graded(self, capsys, shell, monkeypatch):
+        monkeypatch.setenv("QUANTLAB_GRADING", "1")
+        monkeypatch.setattr(session, "_illustrate", lambda verdict: pytest.fail("a picture"))
+        with pytest.raises(AssertionError, match=r"03\.2 incorrect: with x=\[0\.9\]"):
+            check("03.2", cut)
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            lambda x, *rest: np.full(x.shape, np.nan),
+            lambda x, *rest: np.full(x.shape, 1e300),
+            lambda x, *rest: x.astype(object),
+            lambda x, *rest: x * 1j,
+            lambda x, *rest: [None] * len(x),
+            lambda x, *rest: np.zeros((10**4, 3)),
+            lambda x, *rest: (v for v in x),
+            lambda x, *rest: x if len(x) < 9 else sys.exit(3),
+        ],
+    )
+    def test_an_odd_answer_has_a_verdict_and_no_picture(self, capsys, shell, odd):
+        with plots.collect() as pictures:
+            check("03.2", odd)
+        said = capsys.readouterr()
+        assert said.out.splitlines()[-1].startswith("03.2 incorrect: with x=[0.9], ")
+        assert said.err == ""
+        assert pictures == []
+
+    def test_a_drawing_that_fails_costs_the_picture_only(self, capsys, shell, monkeypatch):
+        monkeypatch.setitem(sys.modules, "quantlab.lab.plots.verdicts", None)  # an import of it raises ImportError
+        assert self.shown(capsys) == []
+
+    def test_an_attempt_is_recorded_before_the_picture_is_made(self, shell, fresh, monkeypatch):
+        def interrupted(verdict):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(session, "_illustrate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            check("03.2", cut)
+        assert progress_of(fresh)["03.2"] == {"attempts": 1}
+
+    def test_plain_python_loads_no_matplotlib(self):
+        code = (
+            "import sys, quantlab.lab as lab; lab.check('03.2', lambda x, *rest: x); print('matplotlib' in sys.modules)"
+        )
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert run.stdout.splitlines()[-1] == "False"
+        assert run.stdout.count("\n") == 2
+
+    def test_in_a_kernel(self):
+        cell = "import numpy as np\nfrom quantlab.lab import check\n"
+        cell += "check('03.2', lambda x, scale, zero_point, n_bits: np.trunc(x / scale).astype(np.int8))"
+        page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+        NotebookClient(page, kernel_name="python3", timeout=120).execute()
+        *printed, picture = page.cells[0].outputs  # a kernel may send a line in pieces
+        assert "".join(output.text for output in printed) == f"{judge('03.2', cut)}\n"
+        assert picture.output_type == "display_data"
+        assert set(picture.data) == {"image/png", "text/plain"}
+        assert picture.metadata["image/png"]["alt"].startswith("Codes on 8 bits")
 
 
 def test_hints_come_one_at_a_time(capsys):
