@@ -135,15 +135,20 @@ def without_dead_links(page: Path, root: Path, to: Path) -> str:
 
 
 def build(out: Path, *, root: Path = ROOT) -> int:
-    """Build the site into `out`, which is emptied if a site is in it; a warning is an error."""
+    """Build the site into `out`, in place of a site that is there; a warning is an error, and then nothing changes."""
     if out.exists() and any(out.iterdir()) and not (out / ".buildinfo").exists():
         raise SiteError(f"{out} holds something that is no site; name an empty folder with --out")
-    shutil.rmtree(out, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         gather(root, Path(folder, "pages"))
+        # Not built in place: myst-nb leaves a folder of pictures beside what it builds.
+        made = Path(folder, "site")
         command = [sys.executable, "-m", "sphinx", "--builder", "html", "--fail-on-warning", "--keep-going", "--quiet"]
-        command += ["--doctree-dir", str(Path(folder, "doctrees")), str(Path(folder, "pages")), str(out)]
-        return subprocess.run(command, cwd=root).returncode
+        command += ["--doctree-dir", str(Path(folder, "doctrees")), str(Path(folder, "pages")), str(made)]
+        code = subprocess.run(command, cwd=root).returncode
+        if code == 0:
+            shutil.rmtree(out, ignore_errors=True)
+            shutil.move(made, out)
+    return code
 
 
 def main(argv: list[str] | None = None) -> int:
