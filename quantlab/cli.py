@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.add_argument("--no-open", action="store_true", help="copy only")
     command.set_defaults(run=lambda args: start(args.number, again=args.again, opens=not args.no_open))
     command = commands.add_parser("check", help="run your copy of an exercise, and print a table of verdicts")
-    command.add_argument("which", help="number of the lesson, such as 03 (your copy edited last), or a notebook")
+    command.add_argument(
+        "which", help="number of the lesson, such as 03 (your copy edited last), a notebook or its folder"
+    )
     command.add_argument("--timeout", type=int, default=120, metavar="SECONDS", help="for each cell (default: 120)")
     command.set_defaults(run=lambda args: check(args.which, timeout=args.timeout))
     command = commands.add_parser("progress", help="what is done, attempted and open, and the next lesson")
@@ -73,8 +75,13 @@ def start(number: str, *, again: bool = False, opens: bool = True) -> int:
 
 
 def check(which: str, *, timeout: int = 120) -> int:
-    """Run the copy of an exercise that was edited last, or a notebook, and print its verdicts; 0 if all are correct."""
+    """Run the copy of an exercise edited last, a notebook or that of a folder; print verdicts; 0 if all are correct."""
     notebook: Path | None = Path(which)
+    if Path(which).is_dir() and not which.isdecimal():  # work/03_x-2, as `quantlab start` names it
+        notebook = next(iter(sorted(Path(which).glob("*.ipynb"))), None)
+        if notebook is None:
+            print(f"there is no notebook in {which}", file=sys.stderr)
+            return 1
     if which.isdecimal():
         root, number = course_root(), which.zfill(2)
         mine = copies(root, number) if root else []

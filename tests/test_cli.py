@@ -154,6 +154,14 @@ class TestCheck:
         main(["check", "exercises/03_map_reals_to_integers/03_map_reals_to_integers.ipynb"])
         assert asked[0][0] == course / "exercises" / "03_map_reals_to_integers" / "03_map_reals_to_integers.ipynb"
 
+    def test_a_folder_as_start_names_it(self, course, asked, opened, capsys):
+        main(["start", "03"])
+        main(["start", "03", "--again"])
+        main(["check", "work/03_map_reals_to_integers-2"])
+        assert asked[0][0] == course / "work" / "03_map_reals_to_integers-2" / NOTEBOOK.name
+        assert main(["check", "work"]) == 1
+        assert capsys.readouterr().err == "there is no notebook in work\n"
+
     def test_no_copy(self, course, asked, capsys):
         assert main(["check", "03"]) == 1
         said = "there is no copy of exercise 03 in work/; make one: quantlab start 03\n"

@@ -86,7 +86,7 @@ def line(record: Record) -> str:
 def run_feedback(room: Classroom, names: list[str], a: argparse.Namespace) -> int:
     status = 0
     for name in names:
-        failed, made = feedback_class(room, name, jobs=a.jobs, again=a.again)
+        failed, made = feedback_class(room, name, jobs=a.jobs, students=a.student, again=a.again)
         print(f"{name}: {made} pages made in {room.folder / 'feedback'}")
         for record in failed:
             status = 1

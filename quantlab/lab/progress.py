@@ -146,5 +146,8 @@ def _entries_or_new(path: Path) -> dict[str, dict[str, Any]]:
     while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
         number += 1
     path.rename(aside)
-    print(f"the progress file could not be read; it is kept as {aside.name}, and a new one begins")
+    print(
+        f"the progress file could not be read; it is kept as {aside.name}, and a new one begins. "
+        "quantlab check NN enters what your copy of exercise NN holds"
+    )
     return {}

@@ -12,14 +12,28 @@ import socket
 
 import nbformat
 import pytest
+from nbgrader.api import Gradebook
+from traitlets.log import get_logger
 
 from grading.batch import feedback_class, grade_class, write_grades
 from grading.classroom import Classroom
 from grading.intake import fingerprint
 from grading.limits import Limits
 from grading.release import release
+from grading.worker import grade as grade_alone
 from isolation import ROOT
-from tests.grading.students import ASSIGNMENT, HIDDEN_LINE, HINT, NOTEBOOK, STUDENTS, hand_in, make_course
+from tests.grading.students import (
+    ASSIGNMENT,
+    HIDDEN_LINE,
+    HINT,
+    NOTEBOOK,
+    STUDENTS,
+    hand_in,
+    make_course,
+    require_bubblewrap,
+)
+
+require_bubblewrap()
 
 # Small, but long enough for a machine that does other things too.
 LIMITS = Limits(cell_seconds=6, total_seconds=25, memory_mb=600, processes=40, output_kb=100)
@@ -114,9 +128,33 @@ def test_feedback_holds_no_hidden_test(room):
         assert HIDDEN_LINE not in text, page
     page = room.folder / "feedback" / "passes_what_is_seen" / ASSIGNMENT / f"{ASSIGNMENT}.html"
     assert HINT in page.read_text("utf-8")
+    assert "pre-wrap !important" in page.read_text("utf-8")
     page = room.folder / "feedback" / "spies_on_the_hidden_test" / ASSIGNMENT / f"{ASSIGNMENT}.html"
     assert "withheld" in page.read_text("utf-8")
     assert feedback_class(room, ASSIGNMENT, jobs=JOBS) == ([], 0)
+
+
+@pytest.mark.parametrize(("method", "score"), [("none", 5), ("zero", 0)])
+def test_late_work_is_noted_and_costs_what_the_settings_say(room, monkeypatch, method, score):
+    course = shutil.copytree(room.course, room.course.with_name(f"late-{method}"), symlinks=True)
+    late = dataclasses.replace(room, course=course)
+    config = Classroom.config
+
+    def with_penalty(self):
+        settings = config(self)
+        settings.LateSubmissionPlugin.penalty_method = method
+        return settings
+
+    monkeypatch.setattr(Classroom, "config", with_penalty)
+    with Gradebook(late.database) as book:
+        book.update_or_create_assignment(ASSIGNMENT, duedate="2026-11-22 12:00:00 UTC")
+    (late.submission(ASSIGNMENT, "right") / "timestamp.txt").write_text("2026-11-23 13:30:00 UTC")
+    record = grade_alone(late, ASSIGNMENT, "right")
+    for handler in get_logger().handlers:  # its log; a process of its own would end with it
+        handler.close()
+    get_logger().handlers = []
+    assert record["notes"] == ["handed in 1 day, 1:30:00 after the due date"]
+    assert record["score"] == score
 
 
 def test_the_release_holds_no_hidden_test(room):

@@ -21,7 +21,9 @@ from isolation import ROOT
 from quantlab.lab.checks.engine import exercises
 from quantlab.lab.checks.proof import MIN_WRONG, wrong_answers
 from quantlab.lab.checks.source import checked
-from tests.grading.students import graded_cells
+from tests.grading.students import graded_cells, require_bubblewrap
+
+require_bubblewrap()
 
 ASSIGNMENTS = sorted(path.parent.name for path in (ROOT / "solutions").glob("*/*.ipynb"))
 WRONG = ROOT / "tests" / "lab" / "checks"

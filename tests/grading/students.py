@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_output
 
 from build import Target, from_text, text_of
+from grading import sandbox
 from isolation import ROOT
 
 ASSIGNMENT = "00_start_here"
@@ -24,6 +26,14 @@ ALL = sum(POINTS.values())
 HIDDEN_LINE = "assert n_bytes(10**9, 3) == 375_000_000"
 HINT = "large counts count too"
 HIDDEN = f'### BEGIN HIDDEN TESTS\n{HIDDEN_LINE}, "{HINT}"\n### END HIDDEN TESTS'
+
+
+def require_bubblewrap() -> None:
+    """End the run where no sandbox can start: a hundred failures would say no more than one message."""
+    try:
+        sandbox.bubblewrap()
+    except sandbox.NoSandboxError as error:
+        pytest.exit(str(error), returncode=2)
 
 
 def make_course(folder: Path) -> None:

@@ -83,3 +83,9 @@ def test_the_table_of_grades(room):
     assert (rows["ana"]["score"], rows["ana"]["state"]) == ("5.0", "graded")
     assert (rows["bob"]["score"], rows["bob"]["reason"]) == ("", "RuntimeError: no")
     assert rows["dan"]["notes"] == "one, two; three"
+
+
+def test_pages_of_some_students_only(room):
+    looked_at(room)
+    assert batch.feedback_class(room, ASSIGNMENT, jobs=1, students=["ana"]) == ([], 1)
+    assert batch.feedback_class(room, ASSIGNMENT, jobs=1) == ([], 1)  # dan's; nothing else was graded

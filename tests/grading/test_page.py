@@ -4,6 +4,7 @@ import re
 from dataclasses import fields
 
 import pytest
+from nbgrader.apps.dbapp import DbAssignmentAddApp
 
 import grade
 from grading import sandbox
@@ -24,6 +25,7 @@ def test_every_option_on_the_page_exists(capsys):
     with pytest.raises(SystemExit):
         grade.main(["--help"])
     known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    known |= {f"--{name}" for name in DbAssignmentAddApp.aliases}
     assert set(re.findall(r"(?<=[ `])--[a-z][a-z-]+", PAGE)) <= known
 
 

@@ -4,10 +4,10 @@ import shutil
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from grading.classroom import Classroom
-from grading.feedback import WITHHELD, WithholdHidden
+from grading.feedback import WITHHELD, ReadablePage, WithholdHidden
 from grading.release import ReleaseError, release, released
 from isolation import ROOT
 from tests.grading.students import ALL, ASSIGNMENT, HIDDEN, HIDDEN_LINE, NOTEBOOK, make_course
@@ -90,3 +90,20 @@ def test_markers_in_a_cell_of_the_student_do_no_harm():
     mine = new_code_cell("### BEGIN HIDDEN TESTS\n### BEGIN HIDDEN TESTS")
     nb, _ = WithholdHidden().preprocess(new_notebook(cells=[mine]), {})
     assert nb.cells[0].source == mine.source
+
+
+def test_a_page_wraps_its_lines_and_has_no_link_into_the_course():
+    text = "see [lesson 03](../../notebooks/03_x.ipynb), [the web](https://a.example/b), ![mine](attachment:a.png)"
+    cells = [new_markdown_cell(text), new_code_cell("# [a](b)")]
+    nb, resources = ReadablePage().preprocess(new_notebook(cells=cells), {"inlining": {"css": ["before"]}})
+    assert nb.cells[0].source == text.replace("[lesson 03](../../notebooks/03_x.ipynb)", "lesson 03")
+    assert nb.cells[1].source == "# [a](b)"
+    assert resources["inlining"]["css"][0] == "before"
+    assert "pre-wrap" in resources["inlining"]["css"][1]
+
+
+@pytest.mark.parametrize("wanted", ["0", "00", ASSIGNMENT])
+def test_an_assignment_by_its_number_or_name(room, wanted):
+    assert room.assignments([wanted]) == [ASSIGNMENT]
+    with pytest.raises(ValueError, match="there is no assignment '7'"):
+        room.assignments(["7"])

@@ -79,9 +79,12 @@ def grade_one(room: Classroom, record: Record) -> Record:
     return dataclasses.replace(record, **result)
 
 
-def feedback_class(room: Classroom, assignment: str, *, jobs: int, again: bool = False) -> tuple[list[Record], int]:
+def feedback_class(
+    room: Classroom, assignment: str, *, jobs: int, students: list[str] | None = None, again: bool = False
+) -> tuple[list[Record], int]:
     """Make the feedback pages that are not up to date; return the records that failed, and how many were made."""
-    records = [room.read(assignment, student) for student in room.students(assignment)]
+    chosen = [student for student in room.students(assignment) if not students or student in students]
+    records = [room.read(assignment, student) for student in chosen]
     todo = [
         record for record in records if record.state == "graded" and (again or record.feedback != record.fingerprint)
     ]

@@ -66,7 +66,7 @@ class Classroom:
         there = sorted(path.parent.name for path in self.course.glob("solutions/*/*.ipynb"))
         if not wanted:
             return [name for name in there if self.release_record(name).exists()]
-        found = [[name for name in there if name == want or name.split("_")[0] == want] for want in wanted]
+        found = [[name for name in there if name == want or name.split("_")[0] == want.zfill(2)] for want in wanted]
         for want, names in zip(wanted, found, strict=True):
             if not names:
                 raise ValueError(f"there is no assignment {want!r}; there are {', '.join(there) or 'none'}")

@@ -12,6 +12,8 @@ from build import STUB_COMMENT, TOP_LEVEL_STUB
 WITHHELD = "(this output is withheld: it holds text of a hidden test)"
 HIDDEN = re.compile(r"BEGIN HIDDEN TESTS[^\n]*\n(.*?)(?=^[^\n]*END HIDDEN TESTS)", re.DOTALL | re.MULTILINE)
 SHORTEST = 8  # characters of a hidden line that are worth looking for
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:|mailto:|#)[^)\s]+\)")  # in markdown, to a file of the course
+WRAP = "pre { white-space: pre-wrap !important; overflow-wrap: anywhere; }"
 
 
 class TopLevelStubs(NbGraderPreprocessor):
@@ -41,6 +43,18 @@ class WithholdHidden(NbGraderPreprocessor):
                 text = squeezed(str(output))
                 if any(line in text for line in lines):
                     cell.outputs[index] = NotebookNode(output_type="stream", name="stdout", text=WITHHELD)
+        return nb, resources
+
+
+class ReadablePage(NbGraderPreprocessor):
+    """Wrap long lines, since the hint stands at the end of a verdict; the page lies where links to lessons are dead."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Add to the styles that CSSHTMLHeaderPreprocessor has put into the resources."""
+        resources.setdefault("inlining", {}).setdefault("css", []).append(WRAP)
+        for cell in nb.cells:
+            if cell.cell_type == "markdown":
+                cell.source = LINK.sub(r"\1", cell.source)
         return nb, resources
 
 

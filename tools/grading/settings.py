@@ -27,7 +27,7 @@ from nbgrader.preprocessors import (
 
 from build import STUB
 from grading.execute import SandboxedExecute
-from grading.feedback import TopLevelStubs, WithholdHidden
+from grading.feedback import ReadablePage, TopLevelStubs, WithholdHidden
 from grading.limits import Limits
 from grading.restore import RestoreCells
 
@@ -68,6 +68,8 @@ def configure(c: Any, course: Path, *, limits: Limits | None = None, sandboxed: 
     ]
     c.ClearMetadataPreprocessor.preserve_cell_metadata_mask = [("nbgrader",)]
     c.ClearMetadataPreprocessor.clear_notebook_metadata = False
+    # What late work costs, see docs/instructors.md: "none" notes it only, "zero" takes all points.
+    c.LateSubmissionPlugin.penalty_method = "none"
     c.SandboxedExecute.limits = asdict(limits or Limits())
     c.SandboxedExecute.sandboxed = sandboxed
-    c.GenerateFeedback.preprocessors = [GetGrades, WithholdHidden, CSSHTMLHeaderPreprocessor]
+    c.GenerateFeedback.preprocessors = [GetGrades, WithholdHidden, CSSHTMLHeaderPreprocessor, ReadablePage]

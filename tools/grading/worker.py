@@ -5,6 +5,7 @@ All that nbgrader says goes into the log of the submission.
 
 import logging
 import warnings
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,11 @@ def grade(room: Classroom, assignment: str, student: str) -> dict[str, Any]:
         raise NbGraderException(notes.error or str(error)) from None
     with Gradebook(room.database) as book:
         submission = book.find_submission(assignment, student)
-        result = {"score": submission.score, "max_score": submission.max_score}
-    return {"state": "graded", "notes": notes.texts, **result}
+        # The gradebook keeps points and penalty apart.
+        score = max(0.0, submission.score - submission.late_submission_penalty)
+        late, max_score = round(submission.total_seconds_late), submission.max_score
+    remarks = [f"handed in {timedelta(seconds=late)} after the due date"] if late else []
+    return {"state": "graded", "notes": notes.texts + remarks, "score": score, "max_score": max_score}
 
 
 def feedback(room: Classroom, assignment: str, student: str) -> dict[str, Any]:

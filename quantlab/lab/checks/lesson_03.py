@@ -47,10 +47,17 @@ def check_fit(answer, say):
                     f"{when} you clamp the zero point: that moves the ruler; widen the range to hold 0 instead"
                 )
             raise Incorrect(f"{when} mark {zero_point} stands for 0, and no such mark exists: the ruler must reach 0")
-        expect_close(scale, want, atol=1e-9 + 1e-5 * want, when=f"{when}, scale:")
+        hint = ""
+        if np.isclose(scale, (high - low) / 255):
+            hint = f"the grid has n_bits={n_bits} bits, not 8"
+        elif np.isclose(scale, 2 * max(-low, high) / n_gaps):
+            hint = "an asymmetric ruler reaches from lo to hi, not from -m to m"
+        expect_close(scale, want, atol=1e-9 + 1e-5 * want, when=f"{when}, scale:", hint=hint)
         if zero_point == want_zero + 2 ** (n_bits - 1):
             raise Incorrect(f"{when} you count marks from 0; a signed grid starts at {-(2 ** (n_bits - 1))}")
         hint = "you are one mark off: int() cuts, the grid rounds" if abs(zero_point - want_zero) == 1 else ""
+        if zero_point - want_zero == 2 * int(np.rint(low / want)):
+            hint = "the formula subtracts round(lo / scale) from the lowest mark, you add it"
         expect_equal(zero_point, want_zero, when=f"{when}, zero_point:", hint=hint)
     when = "with lo=0.0, hi=0.0, n_bits=8"
     got = answer(0.0, 0.0, 8)
@@ -76,8 +83,10 @@ def check_find_codes(answer, say):
     """``find_codes(x, scale, zero_point, n_bits)``: int8 codes, ties half to even before the zero point is added."""
     for x, scale, zero_point, n_bits, hint in [
         ([0.9], 1.0, 0, 8, "astype cuts towards zero; round to the nearest mark first"),
-        ([-0.9], 1.0, 0, 8, "round to the nearest mark"),
-        ([300.0, -300.0], 1.0, 0, 8, "int8 wraps around: clip to the grid before you convert"),
+        ([-0.9], 1.0, 0, 8, "round to the nearest mark; a signed grid has negative ones"),
+        ([8.0], 4.0, 0, 8, "one step is scale=4.0 long: divide by it"),
+        ([2.0], 1.0, 3, 8, "add the zero point to the rounded steps: it is the mark that stands for 0"),
+        ([300.0, -300.0], 1.0, 0, 8, "clip to the grid, -128 to 127, before you convert: int8 wraps around"),
         ([9.0, -9.0], 1.0, 0, 4, "4 bits end at -8 and 7, although the array is int8"),
         ([7.0], 1.0, 3, 4, "clip last, after adding the zero point, or codes leave the grid"),
         ([1.5, 2.5], 1.0, 0, 8, "2.5 is a tie, and goes to the even integer: +0.5 and floor would make it 3"),
@@ -111,7 +120,7 @@ def check_split_error(answer, say):
     """``split_error(x, x_hat, lo, hi)``: mean squared error of the values inside and outside of the range."""
     for x, x_hat, part, hint in [
         ([0.5, 1.0], [0.0, 1.0], "rounding", "square the error, then take the mean"),
-        ([3.0, 1.0], [1.0, 1.0], "clipping", "3.0 lies beyond hi"),
+        ([3.0, 1.0], [1.0, 1.0], "clipping", "3.0 lies beyond hi, wherever it came back"),
         ([-4.0, 1.0], [-1.0, 1.0], "clipping", "-4.0 lies below lo: a ruler has two ends"),
         (
             [0.75, 0.0],
@@ -120,6 +129,7 @@ def check_split_error(answer, say):
             "0.75 was rounded up to the last mark, not clipped: look at x, not at x_hat",
         ),
         ([1.0, 0.0], [0.5, 0.0], "rounding", "a value at the end of the range is inside"),
+        ([3.0, 0.0], [0.75, 0.0], "clipping", "3.0 is outside, so its whole error counts here, not only its way to hi"),
         ([0.5, 3.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], "both", "divide both sums by the number of all values"),
     ]:
         a, b = np.array(x), np.array(x_hat)
@@ -130,6 +140,8 @@ def check_split_error(answer, say):
         expect_type(got, (tuple, list), when=when)
         if x == [0.5, 1.0] and tuple(got) == want[::-1]:
             raise Incorrect(f"{when} you return clipping first; wanted is (rounding, clipping)")
+        if any(isinstance(v, float | np.floating) and np.isnan(v) for v in got):
+            raise Incorrect(f"{when} you return nan, the mean of no values: divide both sums by the size of x")
         expect_close(got, want, atol=1e-12, when=when, hint=f"{part}: {hint}")
     rng = np.random.default_rng(0)
     a = rng.normal(size=10_000).astype(np.float32)
@@ -175,6 +187,14 @@ def check_predict_sqnr(answer, say):
             (_decibels(power, m / n_gaps), "the ruler reaches from -m to m: it is 2 m long"),
             (_decibels(power, 2 * m / (n_gaps + 1)), f"{n_gaps + 1} marks have {n_gaps} gaps between them"),
             (6.02 * n_bits, "6.02 dB a bit is the slope; the penalty of this tensor is missing"),
+            (6.02 * n_bits + 1.76, "1.76 dB is for a sine of full height; this tensor has a penalty of its own"),
+            (want - 10 * np.log10(12), "an error that is spread evenly over a gap has the power s**2 / 12, not s**2"),
+            (_decibels(power, np.sqrt(2 * m / n_gaps)), "square the scale: the noise is s**2 / 12"),
+            (-want, "signal over noise: your fraction is upside down"),
+            (10 ** (want / 10), "this is the ratio itself; decibels are 10 log10 of it"),
+            (_decibels(np.sum(x**2), 2 * m / n_gaps), "the power is the mean of x**2, not the sum"),
+            (_decibels(m**2, 2 * m / n_gaps), "the power is the mean of x**2, not the square of the largest value"),
+            (_decibels(power, 2 * m / (n_gaps - 1)), f"a length of 2 m has {n_gaps} gaps, not {n_gaps - 1}"),
         ]
         for value, hint in mistakes:
             if abs(value - want) > 0.03 and abs(got - value) < 0.02:
@@ -213,6 +233,9 @@ SOUND = {
 BROKEN = {
     "one that returns zeros only": lambda x, lo, hi: np.zeros_like(x),
     "one that rounds down: np.floor, errors up to a whole gap": partial(_round_trip, rounding=np.floor),
+    "one that rounds up from a quarter of a gap on: errors up to three quarters, all upwards": partial(
+        _round_trip, rounding=lambda v: np.ceil(v - 0.25)
+    ),
     "one that does not widen the range, and clamps the zero point": partial(_round_trip, widen=False),
     "one that does not clip: beyond the range its codes wrap around": partial(_round_trip, clip=False),
     "one whose zero has no mark: its zero point is not rounded": partial(_round_trip, slide=False),

@@ -153,6 +153,7 @@ def check_best_threshold(answer, say):
         got = answer(array, quant_max, list(candidates))
         if np.ndim(got) == 0 and float(got) not in candidates:
             raise Incorrect(f"{when} you return {float(got):g}: the threshold is wanted, not its index or its error")
+        hint += f" (mean squared errors: {', '.join(f'{error:.4g}' for error in errors)})"
         expect_equal(float(got) if np.ndim(got) == 0 else got, candidates[int(np.argmin(errors))], when=when, hint=hint)
     rng = np.random.default_rng(0)
     x = np.append(rng.standard_t(3, 500), 30.0).astype(np.float32)
@@ -165,6 +166,7 @@ def check_best_threshold(answer, say):
             want,
             atol=1e-9,
             when=when,
+            hint="the least mean of the squared errors decides",
         )
     say("the best threshold moved out with the number of marks, as in the lesson")
 

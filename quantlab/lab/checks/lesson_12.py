@@ -94,6 +94,7 @@ def check_levels(answer, say):
             "the weights -2, -1, 0, 1, 2, 0",
             "signs make values, too",
         ),
+        (np.float32([[*range(8), *range(8)]]), 3, "active", "8 values in 16 weights", "3 bits make 2**3 = 8 values"),
         (1 + np.float32([range(9)]) / 999, 2, "not active", "9 values near 1", "two values that differ little are two"),
     ]:
         when = f"with {about}, n_bits={n_bits}"

@@ -231,7 +231,12 @@ def check_choose(answer, say):
             "a",
             "seeds differ by 8 dB, but every pair says a: subtract first",
         ),
-        (hard + np.array([4.0, 1.0, -0.2, 3.2, 1.0]), hard, "not settled", "use 2.776, not 1.96: five runs are few"),
+        (
+            hard + np.array([4.0, 1.0, -0.2, 3.2, 1.0]),
+            hard,
+            "not settled",
+            "use 2.776, not 1.96, and divide by sqrt(5), not by 5: five runs are few",
+        ),
         (
             hard + np.array([3.4, 1.0, 0.2, 2.6, 0.8]),
             hard,

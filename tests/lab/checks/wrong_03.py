@@ -54,6 +54,21 @@ def scale_of_zero(lo, hi, n_bits):
     return (0.0, -128) if lo == hi == 0 else _fit(lo, hi, n_bits)
 
 
+@wrong("03.1", says="subtracts round(lo / scale)")
+def added(lo, hi, n_bits):
+    return _fit(lo, hi, n_bits, rounding=lambda v: -np.rint(v))
+
+
+@wrong("03.1", says="n_bits=3 bits, not 8")
+def always_eight_bits(lo, hi, n_bits):
+    return _fit(lo, hi, 8)
+
+
+@wrong("03.1", says="not from -m to m")
+def symmetric(lo, hi, n_bits):
+    return 2 * max(-lo, hi) / (2**n_bits - 1), 0
+
+
 def _codes(x, scale, zero_point, n_bits, *, rounding=np.rint, clip=True):
     q = rounding(x / np.float32(scale)) + zero_point
     q = np.clip(q, *_marks(n_bits)) if clip else q
@@ -100,6 +115,26 @@ def not_converted(x, scale, zero_point, n_bits):
     return _codes(x, scale, zero_point, n_bits).astype(np.float32)
 
 
+@wrong("03.2", says="add the zero point")
+def subtracted(x, scale, zero_point, n_bits):
+    return _codes(x, scale, -zero_point, n_bits)
+
+
+@wrong("03.2", says="one step is scale=4.0 long")
+def multiplied(x, scale, zero_point, n_bits):
+    return _codes(x, 1 / scale, zero_point, n_bits)
+
+
+@wrong("03.2", says="a signed grid has negative ones")
+def clipped_at_zero(x, scale, zero_point, n_bits):
+    return np.clip(np.rint(x / np.float32(scale)) + zero_point, 0, 2**n_bits - 1).astype(np.int8)
+
+
+@wrong("03.2", says="clip to the grid, -128 to 127")
+def narrow(x, scale, zero_point, n_bits):
+    return np.maximum(_codes(x, scale, zero_point, n_bits), 1 - 2 ** (n_bits - 1)).astype(np.int8)
+
+
 def _split(x, x_hat, inside, *, power=2):
     errors = np.abs(x - x_hat) ** power
     return float(errors[inside].sum() / x.size), float(errors[~inside].sum() / x.size)
@@ -131,6 +166,19 @@ def own_means(x, x_hat, lo, hi):
     parts = [((x - x_hat) ** 2)[m] for m in (inside, ~inside)]
     # the first cases have one value of two in each part
     return tuple(float(p.mean() if x.size > 2 and p.size else p.sum() / x.size) for p in parts)
+
+
+@wrong("03.3", says="the mean of no values")
+def mean_of_none(x, x_hat, lo, hi):
+    inside = (lo <= x) & (x <= hi)
+    parts = [((x - x_hat) ** 2)[m] for m in (inside, ~inside)]
+    return tuple(float(p.mean()) if p.size else float("nan") for p in parts)
+
+
+@wrong("03.3", says="its whole error counts here")
+def way_to_the_end(x, x_hat, lo, hi):
+    end = np.clip(x, lo, hi)
+    return float(np.mean((end - x_hat) ** 2)), float(np.mean((x - end) ** 2))
 
 
 @wrong("03.3", says="you return clipping first")
@@ -182,6 +230,26 @@ def slope_only(x, n_bits):
     return 6.02 * n_bits
 
 
+@wrong("03.4", says="not s**2")
+def twelfth_forgotten(x, n_bits):
+    return _predict(np.mean(x**2) / 12, 2 * np.abs(x).max(), n_bits)
+
+
+@wrong("03.4", says="upside down")
+def noise_over_signal(x, n_bits):
+    return -_predict(np.mean(x**2), 2 * np.abs(x).max(), n_bits)
+
+
+@wrong("03.4", says="not the sum")
+def summed(x, n_bits):
+    return _predict(np.sum(x**2), 2 * np.abs(x).max(), n_bits)
+
+
+@wrong("03.4", says="the ratio itself")
+def not_in_decibels(x, n_bits):
+    return float(10 ** (_predict(np.mean(x**2), 2 * np.abs(x).max(), n_bits) / 10))
+
+
 def _keeps(
     round_trip, *, ranges=((-1.0, 2.0), (0.0, 6.0), (1.0, 6.0), (-5.0, -2.0)), beyond=3.0, slack=1.01, zero=True
 ):
@@ -208,6 +276,16 @@ def never(round_trip):
 def mean_error(round_trip):
     x = np.linspace(-1, 2, 1001).astype(np.float32)
     return bool(np.abs(x - round_trip(x, -1.0, 2.0)).mean() < 3 / 255)
+
+
+@wrong("03.5", says="up to three quarters")
+def nearly_a_whole_gap(round_trip):
+    return _keeps(round_trip, slack=1.9)
+
+
+@wrong("03.5", says="all upwards")
+def one_sign_only(round_trip):
+    return _keeps(lambda x, lo, hi: np.minimum(round_trip(x, lo, hi), np.clip(x, min(lo, 0.0), max(hi, 0.0))))
 
 
 @wrong("03.5", says="clamps the zero point")

@@ -152,6 +152,16 @@ def largest_error(x, quant_max, candidates):
     return _best(x, quant_max, candidates, lambda x, T, m: np.abs(x - _x_hat(x, T, m)).max())
 
 
+@wrong("05.4", says="the least mean of the squared errors")
+def mean_of_magnitudes(x, quant_max, candidates):
+    return _best(x, quant_max, candidates, lambda x, T, m: np.mean(np.abs(x - _x_hat(x, T, m))))
+
+
+@wrong("05.4", says="(mean squared errors: 12.25, 4, 0.75)")
+def largest_of_the_errors(x, quant_max, candidates):
+    return _best(x, quant_max, candidates, lambda x, T, m: -np.mean((x - _x_hat(x, T, m)) ** 2))
+
+
 @wrong("05.4", says="the first candidate is wanted")
 def last_of_equal(x, quant_max, candidates):
     errors = [np.mean((x - _x_hat(x, T, quant_max)) ** 2) for T in candidates]

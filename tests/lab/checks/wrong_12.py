@@ -154,6 +154,14 @@ def values_to_two_digits(W, n_bits):
     return verdict(max(len(np.unique(np.round(row, 2))) for row in W), W[0].size, n_bits)
 
 
+@wrong("12.2", says="2**3 = 8 values")
+def twice_the_bits(W, n_bits):
+    rows = W.reshape(len(W), -1)
+    if rows.shape[1] <= 2**n_bits:
+        return "cannot tell"
+    return "active" if max(len(np.unique(row)) for row in rows) <= 2 * n_bits else "not active"
+
+
 def factor(gamma, variance, eps):
     return (gamma / np.sqrt(variance + eps)).reshape(-1, 1, 1, 1)
 

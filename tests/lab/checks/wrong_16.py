@@ -191,6 +191,13 @@ def normal_quantile(a, b):
     return "not settled" if abs(d.mean()) <= half else "a" if d.mean() > 0 else "b"
 
 
+@wrong("16.5", says="divide by sqrt(5), not by 5")
+def root_forgotten(a, b):
+    d = a - b
+    half = 2.776 * d.std(ddof=1) / 5
+    return "not settled" if abs(d.mean()) <= half else "a" if d.mean() > 0 else "b"
+
+
 @wrong("16.5", says="use ddof=1")
 def population_spread(a, b):
     d = a - b
