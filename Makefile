@@ -45,8 +45,8 @@ endef
 EXACT := $(if $(PYTHON),--exact)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test course build check-build release grade feedback test-class site test-site bench pin clean \
-    environment environment-with-tests environment-with-site
+.PHONY: help lab test course build check-build release grade feedback test-class site test-site lite test-lite bench pin \
+    clean environment environment-with-tests environment-with-site environment-with-lite
 
 help:
 	@echo "make lab          open the course in JupyterLab (the first time, install it into $(VENV))"
@@ -60,6 +60,8 @@ help:
 	@echo "make test-class   a class of odd students, and every exercise through the autograder (minutes; bubblewrap)"
 	@echo "make site         build the course as web pages into build/site"
 	@echo "make test-site    build them, check every page, and open some in a headless Chromium (about 90 seconds)"
+	@echo "make lite         build Part I for the browser (JupyterLite) into build/lite (about five minutes)"
+	@echo "make test-lite    build it, run every page without what a browser lacks, open it in a headless Chromium"
 	@echo "make bench        print the benchmark table"
 	@echo "make pin          write constraints.txt from what is installed, after a deliberate upgrade"
 	@echo "make clean        remove $(VENV) and caches; your own work in work/ stays"
@@ -99,6 +101,13 @@ site: environment-with-site
 test-site: environment-with-site
 	$(BIN)/python -m pytest tests/site/pages_of_site.py tests/site/browser_on_site.py tests/site/browser_on_lab.py $(ARGS)
 
+lite: environment-with-lite
+	@$(BIN)/python tools/build_lite.py $(ARGS)
+
+# Minutes: all of Part I is run twice. The kernel itself needs a network, and is not started.
+test-lite: environment-with-lite
+	$(BIN)/python -m pytest tests/site/lite_in_browser.py $(ARGS)
+
 bench: environment-with-tests
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -117,3 +126,6 @@ environment-with-tests:
 
 environment-with-site:
 	@$(find_python); $$python tools/install.py $(EXACT) $(VENV) site $(PIP_ARGS)
+
+environment-with-lite:
+	@$(find_python); $$python tools/install.py $(EXACT) $(VENV) lite $(PIP_ARGS)

@@ -17,7 +17,12 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = {"course": ["course"], "test": ["course", "test"], "site": ["course", "test", "site"]}
+EXTRAS = {
+    "course": ["course"],
+    "test": ["course", "test"],
+    "site": ["course", "test", "site"],
+    "lite": ["course", "test", "site", "lite"],
+}
 LAB_SETTINGS = ROOT / "tools" / "lab_settings.json"
 ADDRESS = ".made-at"
 

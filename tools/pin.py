@@ -94,12 +94,12 @@ def constraints(pins: dict[str, str]) -> str:
 
 def environment(groups: dict[str, list[Requirement]], pins: dict[str, str]) -> str:
     """The text of environment.yml; not the models (postBuild installs them, without
-    dependencies) and not what only the site needs."""
+    dependencies) and not what only the site or the pages for the browser need."""
     direct = sorted(
         (requirement.name, requirement.marker)
         for name, group in groups.items()
         for requirement in group
-        if name not in ("models", "site")
+        if name not in ("models", "site", "lite")
     )
     lines = [
         f"      - {name}=={pins[canonicalize_name(name)]}" + (f" ; {marker}" if marker else "")

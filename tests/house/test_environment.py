@@ -71,7 +71,7 @@ def test_every_pin_is_exact_and_comes_from_any_index():
 def test_the_pins_are_what_runs_here():
     """A pin that nobody ran proves nothing. The packages of other systems are not installed here.
 
-    Nor are those that `make site` alone needs, before it was called once.
+    Nor are those that `make site` or `make lite` alone needs, before it was called once.
     """
     from importlib.metadata import distributions
 
@@ -79,8 +79,11 @@ def test_the_pins_are_what_runs_here():
     for found in distributions():  # the first one found counts: setuptools appends copies of its own to the path
         installed.setdefault(canonicalize_name(found.name), Version(found.version).public)
     here = {name: version_of(pin) for name, pin in pins().items()}
-    if not {canonicalize_name(Requirement(line).name) for line in EXTRAS["site"]} <= set(installed):
-        here = {name: here[name] for name in pins_of({**declared(), "site": []})}
+    groups = declared()
+    for extra in ["site", "lite"]:
+        if not {canonicalize_name(Requirement(line).name) for line in EXTRAS[extra]} <= set(installed):
+            groups[extra] = []
+    here = {name: here[name] for name in pins_of(groups)}
     elsewhere = {canonicalize_name(r.name) for r in asked_for(models=True) if r.marker and not r.marker.evaluate()}
     assert {name: installed.get(name) for name in here if name not in elsewhere} == {
         name: version for name, version in here.items() if name not in elsewhere
@@ -148,7 +151,7 @@ def imported(pattern: str) -> dict[str, str]:
 )
 def test_what_is_imported_is_declared(pattern):
     declared = {canonicalize_name(requirement.name) for requirement in asked_for(models=True)}
-    declared |= {canonicalize_name(Requirement(line).name) for line in EXTRAS["site"]}
+    declared |= {canonicalize_name(Requirement(line).name) for extra in ["site", "lite"] for line in EXTRAS[extra]}
     # Jupyter's parts come with JupyterLab, and pytest's with pytest: always, and at versions that fit.
     declared |= {"ipython", "jupyter-client", "jupyter-core", "jupyter-server", "traitlets"}
     distributions = packages_distributions()
