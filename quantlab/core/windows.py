@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Padding", "Windows", "place_windows", "window_slices"]
+__all__ = ["Padding", "Windows", "place_pool_windows", "place_windows", "window_slices"]
 
 Pair = tuple[int, int]
 Padding = str | tuple[Pair, Pair]  # "same", "valid" or ((top, bottom), (left, right))
@@ -69,6 +69,28 @@ def place_windows(size: Pair, *, kernel: Pair, stride: Pair, dilation: Pair = (1
             "smaller kernel, or padding='same'"
         )
     return Windows(pads, out)
+
+
+def place_pool_windows(size: Pair, *, kernel: Pair, stride: Pair, padding: Padding) -> Windows:
+    """Return `place_windows` for a pool: all of its windows see the image, since padding has no maximum and no mean.
+
+    Raises
+    ------
+    ValueError
+        As `place_windows`, and if a window lies in the padding.
+
+    Examples
+    --------
+    >>> place_pool_windows((4, 4), kernel=(2, 2), stride=(2, 2), padding=((1, 1), (0, 0)))
+    Windows(pads=((1, 1), (0, 0)), out=(3, 2))
+    """
+    windows = place_windows(size, kernel=kernel, stride=stride, padding=padding)
+    for n, k, s, (before, _), n_out in zip(size, kernel, stride, *windows, strict=True):
+        if before >= k or (n_out - 1) * s >= before + n:
+            raise ValueError(
+                f"padding={padding!r} with size={kernel}: a window lies outside the image; pad by less than size"
+            )
+    return windows
 
 
 def window_slices(i: int, j: int, *, out: Pair, stride: Pair, dilation: Pair = (1, 1)) -> tuple[slice, slice, slice]:

@@ -1,13 +1,6 @@
 """How the bits lie: packed integers, small floats, blocks that share a scale."""
 
-from quantlab.formats.blocks import (
-    NF4_LEVELS,
-    Blocks,
-    dequantize_blocks,
-    quantize_mx,
-    quantize_nf4,
-    quantize_nvfp4,
-)
+from quantlab.formats.blocks import Blocks, dequantize_blocks
 from quantlab.formats.floatformat import (
     BFLOAT16,
     FLOAT4_E2M1FN,
@@ -26,7 +19,9 @@ from quantlab.formats.floatformat import (
     FORMATS,
     FloatFormat,
 )
+from quantlab.formats.microscaling import quantize_mx, quantize_nvfp4
 from quantlab.formats.minifloat import cast, decode, encode, grid_values, ulp
+from quantlab.formats.nf4 import NF4_LEVELS, quantize_nf4
 from quantlab.formats.packing import pack, unpack, wrap
 
 __all__ = [

@@ -202,10 +202,10 @@ def multiply_by_quantized_multiplier(
         raise ValueError(f"shift={s[bad].flat[0]}; expected -31 to 30, as quantize_multiplier gives")
     if rounding == "single":
         return (x * m + (1 << (30 - s))) >> (31 - s)
-    left, right = np.maximum(s, 0), np.maximum(-s, 0)
+    left, right = _int32_values("x << shift", x << np.maximum(s, 0)), np.maximum(-s, 0)
     if rounding == "gemmlowp":
-        return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(x << left, m), right).astype(np.int64)
-    high = (_int32_values("x << shift", x << left) * m + 2**30) >> 31
+        return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(left, m), right).astype(np.int64)
+    high = (left * m + 2**30) >> 31
     return (high + ((1 << right) >> 1)) >> right
 
 
@@ -215,5 +215,8 @@ def _int32_values(name: str, x: np.ndarray | int) -> np.ndarray:
     if not np.issubdtype(x.dtype, np.integer):
         raise TypeError(f"{name}.dtype={x.dtype}; expected an integer dtype")
     if x.size and (x.min() < INT32_MIN or x.max() > INT32_MAX):
-        raise ValueError(f"{name} reaches from {x.min()} to {x.max()}; expected values that int32 can hold")
+        raise ValueError(
+            f"{name} reaches from {x.min()} to {x.max()}; expected values that int32 can hold: use smaller values, or "
+            "check the scales, whose quotient is the multiplier"
+        )
     return x.astype(np.int64)

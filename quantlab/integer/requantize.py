@@ -33,61 +33,13 @@ import numpy as np
 
 from quantlab.core.dialects import fma
 from quantlab.core.grid import Grid
+from quantlab.integer.bias import bias_scale, checked_scale, quantize_bias
 from quantlab.integer.fixedpoint import INT32_MAX, INT32_MIN
 from quantlab.integer.rounding import DIALECTS, Scales, with_tail
 
 __all__ = ["DIALECTS", "Requantizer", "bias_scale", "quantize_bias", "requantize"]
 
 CHUNK = 2**15  # accumulators at a time: 128 KiB of float32, so that all passes but the first read from the cache
-
-
-def bias_scale(x_scale: np.ndarray | float, w_scale: np.ndarray | float) -> np.ndarray:
-    """Return the scale of the accumulator, and so of an int32 bias: ``x_scale * w_scale``, rounded to float32.
-
-    Examples
-    --------
-    >>> bias_scale(0.5, [0.25, 0.125])
-    array([0.125 , 0.0625], dtype=float32)
-    """
-    return _scale("x_scale", x_scale) * _scale("w_scale", w_scale)
-
-
-def quantize_bias(bias: np.ndarray, *, x_scale: np.ndarray | float, w_scale: np.ndarray | float) -> np.ndarray:
-    r"""Return the bias in the accumulator's own steps, so that it can be added before anything is rounded.
-
-    .. math:: b_q = \mathrm{rint}\left( b / \mathrm{f32}(s_x s_w) \right)
-
-    Parameters
-    ----------
-    bias : array_like of float, shape (C,)
-    x_scale : float
-    w_scale : float or array_like of float, shape (C,)
-
-    Returns
-    -------
-    ndarray of int32, shape (C,)
-        Zero point 0. Ties go to the even integer; the quotient is taken in float64.
-
-    Raises
-    ------
-    ValueError
-        If a scale is not positive and finite, a bias is NaN, or a quotient leaves int32 (as with an infinite bias):
-        such a layer has too small a scale for its bias.
-
-    Examples
-    --------
-    >>> quantize_bias([1.0, -0.3], x_scale=0.5, w_scale=[0.25, 0.125])
-    array([ 8, -5], dtype=int32)
-    """
-    bias = np.asarray(bias, np.float64)
-    steps = np.rint(bias / bias_scale(x_scale, w_scale).astype(np.float64))
-    bad = ~((steps >= INT32_MIN) & (steps <= INT32_MAX))
-    if bad.any():
-        raise ValueError(
-            f"bias={np.broadcast_to(bias, steps.shape)[bad].flat[0]} is {steps[bad].flat[0]} steps of "
-            "x_scale * w_scale; expected a number that int32 can hold: use a larger weight scale for this channel"
-        )
-    return steps.astype(np.int32)
 
 
 def requantize(
@@ -132,10 +84,10 @@ def requantize(
     TypeError
         If ``acc`` or ``y_zero_point`` is not of an integer dtype.
     ValueError
-        If the dialect is unknown, a scale is not positive and finite, ``w_scale`` does not fit the last axis, values
-        leave int32, the zero point leaves the grid, the multiplier is 0 or infinite in float32, or a float bias meets
-        an integer dialect. "litert_ruy" and "litert_reference_conv" also refuse accumulators that a multiplier of 1 or
-        more would shift out of int32.
+        If the dialect is unknown, a scale is not positive and finite, ``w_scale`` or ``bias`` does not fit the last
+        axis, that axis is empty, values leave int32, the zero point leaves the grid, the multiplier is 0 or infinite in
+        float32, a bias is NaN, or a float bias meets an integer dialect. "litert_ruy" and "litert_reference_conv" also
+        refuse accumulators that a multiplier of 1 or more would shift out of int32.
 
     Examples
     --------
@@ -219,23 +171,25 @@ class Requantizer:
         if dialect not in DIALECTS:
             raise ValueError(f"dialect={dialect!r}; expected one of {tuple(DIALECTS)}")
         _check_zero_point(y_zero_point, grid)
-        scales = Scales(_scale("x_scale", x_scale), _scale("w_scale", w_scale), _scale("y_scale", y_scale))
+        scales = Scales(
+            checked_scale("x_scale", x_scale), checked_scale("w_scale", w_scale), checked_scale("y_scale", y_scale)
+        )
         for name, scale in (("x_scale", scales.x), ("y_scale", scales.y)):
             if scale.ndim:
                 raise ValueError(f"{name}.shape={scale.shape}; expected one number: activations have one scale")
         if scales.w.ndim and scales.w.shape != (n_channels,):
             raise ValueError(f"w_scale.shape={scales.w.shape}; expected () or ({n_channels},), one a channel")
         _check_multiplier(scales)
-        if bias is not None and dialect != "torch":
-            raise ValueError(f"bias with dialect={dialect!r}: add quantize_bias(bias) to acc; torch alone keeps floats")
+        if n_channels < 1:
+            raise ValueError(f"n_channels={n_channels}; expected 1 or more, the length of the last axis")
         self.n_channels, self.grid, self.scales = n_channels, grid, scales
-        self.bias = None if bias is None else np.asarray(bias, np.float32)
+        self.bias = None if bias is None else _float_bias(bias, n_channels, dialect)
         self.zero_point = int(y_zero_point)
         self.ends = tuple(end - self.zero_point for end in clip or (grid.quant_min, grid.quant_max))
         self.rounding = DIALECTS[dialect](scales)
         if n_tail:
             self.rounding = self.rounding._replace(exact=with_tail(self.rounding, scales, n_channels - n_tail))
-        self.rows = max(CHUNK // max(n_channels, 1), 1)
+        self.rows = max(CHUNK // n_channels, 1)
         # One multiplier for every value of a chunk: long inner loops, where a vector of n_channels makes short ones.
         vector = self.rounding.multiplier.size == n_channels > 1
         self.multiplier = (
@@ -279,20 +233,21 @@ class Requantizer:
         np.copyto(out, t, casting="unsafe")
 
 
+def _float_bias(bias: np.ndarray, n_channels: int, dialect: str) -> np.ndarray:
+    bias = np.asarray(bias, np.float32)
+    if dialect != "torch":
+        raise ValueError(f"bias with dialect={dialect!r}: add quantize_bias(bias) to acc; torch alone keeps floats")
+    if bias.shape != (n_channels,) or np.isnan(bias).any():
+        raise ValueError(f"bias of shape {bias.shape}, {np.isnan(bias).sum()} NaN; expected ({n_channels},), no NaN")
+    return bias
+
+
 def _add_float_bias(acc: np.ndarray, bias: np.ndarray, scales: Scales) -> np.ndarray:
     """Return ``acc + bias / (x_scale * w_scale)`` in float32, as fbgemm does."""
     acc = acc.astype(np.float32)
     if scales.w.ndim:
         return acc + bias / scales.product
     return fma(bias, np.float32(1) / scales.product, acc)
-
-
-def _scale(name: str, value: np.ndarray | float) -> np.ndarray:
-    value = np.asarray(value, np.float32)
-    bad = ~(np.isfinite(value) & (value > 0))
-    if bad.any():
-        raise ValueError(f"{name}={value[bad].flat[0]}; expected a positive, finite scale")
-    return value
 
 
 def _check_multiplier(scales: Scales) -> None:

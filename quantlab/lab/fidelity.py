@@ -130,44 +130,53 @@ def fidelity(logits: np.ndarray, reference: np.ndarray, *, pictures: np.ndarray,
     >>> print(f"{found.top1:.0%}, {found.top1.n} pictures; {found.top1_crops:.0%}, {found.top1_crops.n} crops")
     100% [100%, 100%], 3 pictures; 100% [61%, 100%], 6 crops
     """
-    logits, reference, pictures = np.asarray(logits), np.asarray(reference), np.asarray(pictures)
-    if logits.shape != reference.shape or logits.ndim != 2 or logits.shape[1] < 5 or pictures.shape != logits.shape[:1]:
-        raise ValueError(
-            f"logits.shape={logits.shape}, reference.shape={reference.shape}, pictures.shape={pictures.shape}; "
-            "expected (n, classes) twice, with at least 5 classes, and (n,)"
-        )
-    if not (np.isfinite(logits).all() and np.isfinite(reference).all()):
-        raise ValueError("logits or reference hold NaN or infinities; look for a scale that is 0")
-    names, which = np.unique(pictures, return_inverse=True)
-    if len(names) < 2:
-        raise ValueError(f"all crops are of one picture, {names}; without a second one there is no interval")
-    best = reference.argmax(axis=1)
-    five = np.argsort(-logits, axis=1, kind="stable")[:, :5]
-    y = reference.astype(np.float64)
+    z, y, which = _checked(logits, reference, pictures)
+    best = y.argmax(axis=1)
+    five = np.argsort(-z, axis=1, kind="stable")[:, :5]
     rows = {
         "n": np.ones(len(y)),
         "top1": five[:, 0] == best,
         "top5": (five == best[:, None]).any(axis=1),
         "signal": (y**2).sum(axis=1),
-        "noise": ((logits - y) ** 2).sum(axis=1),
+        "noise": ((z - y) ** 2).sum(axis=1),
     }
     sums = {name: np.bincount(which, weights=values) for name, values in rows.items()}
-    if not sums["signal"].all():
-        raise ValueError("all reference logits of a picture are 0, which has no signal-to-noise ratio")
     rng = np.random.default_rng(seed)
 
     def share(hits: np.ndarray, n: np.ndarray) -> float:
         return hits.sum() / n.sum()
 
-    def decibels(signal: np.ndarray, noise: np.ndarray) -> float:
-        return 10 * np.log10(signal.sum() / np.maximum(noise.sum(), signal.sum() / 1e20))
-
     return Fidelity(
         top1=bootstrap(share, sums["top1"], sums["n"], rng=rng),
         top5=bootstrap(share, sums["top5"], sums["n"], rng=rng),
-        sqnr=bootstrap(decibels, sums["signal"], sums["noise"], rng=rng),
+        sqnr=bootstrap(_decibels, sums["signal"], sums["noise"], rng=rng),
         top1_crops=wilson(int(rows["top1"].sum()), len(y)),
     )
+
+
+def _checked(
+    logits: np.ndarray, reference: np.ndarray, pictures: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return both logits in float64 and the number of each row's picture, after checking that they can be compared."""
+    z, y, pictures = np.asarray(logits, np.float64), np.asarray(reference, np.float64), np.asarray(pictures)
+    if z.shape != y.shape or z.ndim != 2 or z.shape[1] < 5 or pictures.shape != z.shape[:1]:
+        raise ValueError(
+            f"logits.shape={z.shape}, reference.shape={y.shape}, pictures.shape={pictures.shape}; "
+            "expected (n, classes) twice, with at least 5 classes, and (n,)"
+        )
+    if not (np.isfinite(z).all() and np.isfinite(y).all()):
+        raise ValueError("logits or reference hold NaN or infinities; look for a scale that is 0")
+    names, which = np.unique(pictures, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(f"all crops are of one picture, {names}; without a second one there is no interval")
+    if not np.bincount(which, weights=(y**2).sum(axis=1)).all():
+        raise ValueError("all reference logits of a picture are 0, which has no signal-to-noise ratio")
+    return z, y, which
+
+
+def _decibels(signal: np.ndarray, noise: np.ndarray) -> float:
+    """Return the ratio of two powers, each summed over pictures; at most 200 dB, which is what a perfect copy gets."""
+    return 10 * np.log10(signal.sum() / np.maximum(noise.sum(), signal.sum() / 1e20))
 
 
 def paired_difference(
@@ -176,7 +185,12 @@ def paired_difference(
     """Return by how many decibels of SQNR the first network is better than the second, on the same crops.
 
     Two networks that are asked the same questions are compared by the interval of their difference: hard pictures are
-    hard for both, and that part falls out. Drawn are whole pictures, as in `fidelity`.
+    hard for both, and that part falls out. Drawn are whole pictures, as in `fidelity`; each SQNR is at most 200 dB.
+
+    Raises
+    ------
+    ValueError
+        As `fidelity`.
 
     Example
     -------
@@ -184,10 +198,14 @@ def paired_difference(
     >>> f"{paired_difference(y * 0.99, y * 0.9, y, pictures=np.arange(6) // 2):.0f}"
     '20 [20, 20]'
     """
-    which = np.unique(pictures, return_inverse=True)[1]
-    y = np.asarray(reference, np.float64)
-    noise = [np.bincount(which, weights=((logits - y) ** 2).sum(axis=1)) for logits in (first, second)]
-    return bootstrap(lambda a, b: 10 * np.log10(b.sum() / a.sum()), *noise, rng=np.random.default_rng(seed))
+    a, y, which = _checked(first, reference, pictures)
+    b, _, _ = _checked(second, reference, pictures)
+    signal, noise, other_noise = (np.bincount(which, weights=(v**2).sum(axis=1)) for v in (y, a - y, b - y))
+
+    def gain(signal: np.ndarray, noise: np.ndarray, other_noise: np.ndarray) -> float:
+        return _decibels(signal, noise) - _decibels(signal, other_noise)
+
+    return bootstrap(gain, signal, noise, other_noise, rng=np.random.default_rng(seed))
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def glyphs(*, seed: int, n_train: int = 6000, n_test: int = 2000, test_fonts: Se
 
     Notes
     -----
-    Some classes look alike (0 and O, I and 1), and in some fonts distortions make them equal: nobody gets all right.
+    Some classes look alike (0 and O, I and 1), in some fonts so much that a distortion hides the difference.
     The same seed gives the same images wherever the same matplotlib is installed from a wheel, which carries its own
     fonts and its own FreeType, but for differences of about 1e-6 where sines differ in the last bit. Another FreeType
     may draw edges a little differently.

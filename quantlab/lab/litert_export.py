@@ -3,8 +3,9 @@
 import numpy as np
 
 from quantlab.core.qparams import QParams
-from quantlab.lab.litert import ModelWriter
+from quantlab.lab.tflite_writer import ModelWriter
 from quantlab.nn.network import INPUT, Node
+from quantlab.ptq.integer_node import reads_one_channel
 from quantlab.ptq.quantized_network import QuantizedNetwork
 
 __all__ = ["to_tflite"]
@@ -116,7 +117,7 @@ class _Export:
         if node.op == "linear":
             operator, version = "FULLY_CONNECTED", 4
             inputs += self._weights(node, w, axis=0)
-        elif node.op == "conv" and node.options["groups"] > 1 and node.params["W"].shape[3] == 1:
+        elif node.op == "conv" and reads_one_channel(node):
             operator, version = "DEPTHWISE_CONV_2D", 3
             w = w[..., 0].transpose(1, 2, 0)[None]  # (1, kh, kw, out)
             inputs += self._weights(node, w, axis=3)

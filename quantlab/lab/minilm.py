@@ -26,13 +26,18 @@ MAX_TOKENS = 256  # the length that the model was trained with
 def minilm_tokens(sentences: Sequence[str]) -> list[list[int]]:
     """Return the token ids of each sentence, [CLS] and [SEP] included, cut at 256 tokens.
 
+    Raises
+    ------
+    ValueError
+        If there is no sentence.
+
     Example
     -------
     >>> minilm_tokens(["Round it."])
     [[101, 2461, 2009, 1012, 102]]
     """
     tokenizer = _tokenizer()
-    return [tokenizer.encode(sentence).ids for sentence in sentences]
+    return [tokenizer.encode(sentence).ids for sentence in _checked(sentences)]
 
 
 @cache  # 30,522 words are read in about 30 ms, which a batch of sentences would wait for
@@ -70,7 +75,7 @@ def minilm_batch(sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     >>> ids[0], mask[0]
     (array([ 101, 2461, 2009, 1012,  102,    0,    0]), array([1, 1, 1, 1, 1, 0, 0]))
     """
-    tokens = minilm_tokens(_checked(sentences))
+    tokens = minilm_tokens(sentences)
     ids = np.zeros((len(tokens), max(map(len, tokens))), np.int64)
     for row, found in zip(ids, tokens, strict=True):
         row[: len(found)] = found
@@ -105,7 +110,7 @@ def minilm_embeddings(sentences: Sequence[str]) -> np.ndarray:
     (True, True)
     """
     weights = minilm_weights()
-    tokens = minilm_tokens(_checked(sentences))
+    tokens = minilm_tokens(sentences)
     mean = np.stack([_forward(np.array(ids), weights, lambda *what: None).mean(axis=0) for ids in tokens])
     return mean / np.sqrt((mean**2).sum(axis=1, keepdims=True))
 
@@ -133,14 +138,16 @@ def minilm_activations(
     Raises
     ------
     ValueError
-        If a layer does not exist (or has no such side), or there is no sentence.
+        If a layer does not exist (or has no such side), the side is unknown, or there is no sentence.
 
     Example
     -------
     >>> minilm_activations(["Round it."], layers=["encoder.layer.5"])["encoder.layer.5"].shape
     (5, 384)
     """
-    weights, tokens = minilm_weights(), minilm_tokens(_checked(sentences))
+    if side not in ("input", "output"):
+        raise ValueError(f"side={side!r}; expected 'input' or 'output'")
+    weights, tokens = minilm_weights(), minilm_tokens(sentences)
     taken: dict[str, list[np.ndarray]] = {}
 
     def take(name: str, at: str, value: np.ndarray) -> None:

@@ -28,7 +28,7 @@ def minilm_onnx() -> "onnx.ModelProto":
     Returns
     -------
     onnx.ModelProto
-        Opset 21, 91 MB.
+        Opset 21, 90 MB.
 
     Example
     -------

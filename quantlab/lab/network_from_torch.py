@@ -71,6 +71,9 @@ def network_from_torch(module: nn.Module, x: torch.Tensor) -> Network:
     if module.training:
         raise ValueError("module is in training mode; call module.eval() first")
     graph = fx.symbolic_trace(module)
+    inputs = [node.name for node in graph.graph.nodes if node.op == "placeholder"]
+    if len(inputs) != 1:
+        raise ValueError(f"the module takes {len(inputs)} inputs, {', '.join(inputs)}; a network takes one")
     with torch.no_grad():
         ShapeProp(graph).propagate(x[:1])
     return _Reader(graph).network()
@@ -87,8 +90,6 @@ class _Reader:
     def network(self) -> Network:
         for node in self.graph.graph.nodes:
             if node.op == "placeholder":
-                if INPUT in self.names.values():
-                    raise ValueError(f"the module takes a second input, {node.name!r}; a network takes one")
                 self.names[node] = INPUT
             elif node.op == "output":
                 return self._finished(node.args[0])
@@ -96,11 +97,11 @@ class _Reader:
                 self._module(node, self.graph.get_submodule(node.target))
             else:
                 self._call(node)
-        raise ValueError("the module returns nothing")
+        raise AssertionError("a graph ends with its output")
 
     def _finished(self, node: Any) -> Network:
         if not isinstance(node, fx.Node):
-            raise ValueError("the module returns several values; a network returns one")
+            raise ValueError(f"the module returns {node}; a network returns one tensor")
         name, nodes = self.names[node], list(self.nodes.values())
         if not nodes or nodes[-1].name != name:
             raise ValueError(f"the module returns {name!r}, which is not what it computes last")
@@ -120,7 +121,7 @@ class _Reader:
         elif isinstance(layer, nn.Linear):
             self._add(node, "linear", {"W": self._columns(node, layer), "b": _bias(layer)}, flat=())
         elif isinstance(layer, nn.Conv2d):
-            _expect(node, zeros=layer.padding_mode == "zeros", dilation_1=set(layer.dilation) == {1})
+            _expect(node, padding_with_zeros=layer.padding_mode == "zeros", dilation_1=set(layer.dilation) == {1})
             W = _array(layer.weight).transpose(0, 2, 3, 1)
             options = {"stride": _pair(layer.stride), "groups": layer.groups}
             options["padding"] = self._padding(node, layer.padding, _pair(layer.kernel_size), options["stride"])
@@ -162,9 +163,11 @@ class _Reader:
 
     def _pool(self, node: fx.Node, layer: nn.Module) -> None:
         op = "max_pool" if isinstance(layer, nn.MaxPool2d) else "average_pool"
-        _expect(node, floor=not layer.ceil_mode, dilation_1=_pair(getattr(layer, "dilation", 1)) == (1, 1))
+        _expect(node, sizes_rounded_down=not layer.ceil_mode, dilation_1=_pair(getattr(layer, "dilation", 1)) == (1, 1))
         counted = getattr(layer, "count_include_pad", False) and _pair(layer.padding) != (0, 0)
-        _expect(node, padding_not_counted=not counted, no_divisor=getattr(layer, "divisor_override", None) is None)
+        _expect(
+            node, padding_not_counted=not counted, no_divisor_override=getattr(layer, "divisor_override", None) is None
+        )
         size, stride = _pair(layer.kernel_size), _pair(layer.stride)
         padding = self._padding(node, layer.padding, size, stride)
         self._add(node, op, options={"size": size, "stride": stride, "padding": padding})
@@ -187,7 +190,7 @@ class _Reader:
     def _columns(self, node: fx.Node, layer: nn.Linear) -> np.ndarray:
         """Return the weights, their columns ordered as the flattened image is here: height, width, channels."""
         W, shape = _array(layer.weight), self.flat.get(self.names[node.args[0]])
-        _expect(node, rows=len(_shape(node.args[0])) == 2)
+        _expect(node, rows_of_features=len(_shape(node.args[0])) == 2)
         return W if shape is None else W.reshape(-1, *shape).transpose(0, 2, 3, 1).reshape(W.shape)
 
     def _relu(self, node: fx.Node, activation: str) -> None:
@@ -195,7 +198,7 @@ class _Reader:
         (before,) = node.all_input_nodes
         name = self.names[before]
         if name == INPUT or self.nodes[name].activation or len(before.users) > 1:
-            _expect(node, image=len(_shape(node)) == 4)
+            _expect(node, a_batch_of_images=len(_shape(node)) == 4)
             self._add(node, "max_pool", options={"size": (1, 1)})
             name = self.names[node]
         self.nodes[name] = replace(self.nodes[name], activation=activation)
@@ -208,7 +211,7 @@ class _Reader:
         inputs = tuple(self.names[source] for source in node.all_input_nodes)
         inputs = inputs * 2 if op == "add" and len(inputs) == 1 else inputs
         if op in ON_IMAGES:
-            _expect(node, image=len(_shape(node.args[0])) == 4 and inputs[0] not in self.means)
+            _expect(node, a_batch_of_images=len(_shape(node.args[0])) == 4 and inputs[0] not in self.means)
         elif op == "add":
             _expect(node, two_tensors_of_one_shape=len({_shape(source) for source in node.all_input_nodes}) == 1)
         name = str(node.target) if node.op == "call_module" else node.name
@@ -226,7 +229,8 @@ class _Reader:
 def _expect(node: fx.Node, **conditions: bool) -> None:
     for what, holds in conditions.items():
         if not holds:
-            raise ValueError(f"{node.target!r}: expected {what.replace('_', ' ')}; a network has nothing else")
+            what = what.replace("_", " ")
+            raise ValueError(f"{node.name!r} ({node.target}): expected {what}; a network has nothing else")
 
 
 def _axes(dim: Any) -> set[int]:

@@ -33,7 +33,7 @@ def network_onnx(network: Network, *, shape: tuple[int, int, int]) -> "onnx.Mode
     Raises
     ------
     ValueError
-        If the network holds another operator.
+        If the network holds another operator, or the activation "clip".
 
     Example
     -------
@@ -71,6 +71,8 @@ def _nodes(node: Node, inputs: list[str], constants: dict[str, np.ndarray], outp
     """Return the ONNX nodes of one node, and the name of the tensor that they end in; add constants."""
     from onnx import helper
 
+    if node.activation not in (None, "relu", "relu6"):
+        raise ValueError(f"node {node.name!r}: activation={node.activation!r} is not written here; relu and relu6 are")
     attributes, windows = {}, node.options
     if node.op in ("conv", "linear"):
         W = node.params["W"].transpose(0, 3, 1, 2) if node.op == "conv" else node.params["W"]
@@ -91,7 +93,10 @@ def _nodes(node: Node, inputs: list[str], constants: dict[str, np.ndarray], outp
     elif node.op in ("linear", "add"):
         kind, attributes = ("Gemm", {"transB": 1}) if node.op == "linear" else ("Add", {})
     else:
-        raise ValueError(f"node {node.name!r}: op={node.op!r} is not written here; fold batch norms first")
+        raise ValueError(
+            f"node {node.name!r}: op={node.op!r} is not written here, conv, linear, add, mean and "
+            "max_pool are; fold batch norms first"
+        )
     if "padding" in windows:
         attributes |= _pads(windows["padding"])
     names = [node.name] + ([f"{node.name}.flat"] if node.op == "mean" else [])

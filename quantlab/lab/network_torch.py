@@ -37,7 +37,7 @@ def network_module(network: Network, *, shape: tuple[int, int, int]) -> "nn.Modu
     Raises
     ------
     ValueError
-        If the network holds another operator.
+        If the network holds another operator, or the activation "clip".
 
     Example
     -------
@@ -53,6 +53,8 @@ def network_module(network: Network, *, shape: tuple[int, int, int]) -> "nn.Modu
 
     parts = {"relu": nn.ReLU, "relu6": nn.ReLU6}
     last = network.nodes[-1].name
+    if unknown := [node.name for node in network.nodes if node.activation not in (None, *parts)]:
+        raise ValueError(f"node {unknown[0]!r}: activation='clip' has no torch layer here; relu and relu6 have")
     names = {node.name: node.name.strip("_").replace(".", "_") for node in network.nodes}
     sizes = _sizes(network, shape)
 
@@ -119,7 +121,10 @@ def _layer(node: Node, size: tuple[int, ...]) -> "nn.Module":
         )
         layer = padded[1] if isinstance(padded, nn.Sequential) else padded
     else:
-        raise ValueError(f"node {node.name!r}: op={node.op!r} has no torch layer here; fold batch norms first")
+        raise ValueError(
+            f"node {node.name!r}: op={node.op!r} has no torch layer here, conv, linear, add, mean and max_pool "
+            "have; fold batch norms first"
+        )
     layer.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(node.params["b"])})
     return padded
 

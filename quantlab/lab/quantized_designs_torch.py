@@ -167,10 +167,12 @@ class FoldedStack:
         Raises
         ------
         ValueError
-            If the design has no shortcut: then there is no stream.
+            If the design has no shortcut: then there is no stream; or the factor is not above 0 and finite.
         """
         if not self.stack.design.shortcut:
             raise ValueError("the design has no shortcut; only a stream that blocks add to can be rescaled as a whole")
+        if not 0 < factor < np.inf:
+            raise ValueError(f"factor={factor}; expected a number above 0, best a power of two")
         weights, biases = dict(self.weights), dict(self.biases)
         for name in weights:
             if name.endswith("_project"):  # row 0 of each network
@@ -231,9 +233,11 @@ def network_of(folded: FoldedStack, k: int) -> Network:
     Raises
     ------
     ValueError
-        If the design has swish or squeeze-and-excite, which such a `Network` cannot hold.
+        If there is no such network, or the design has swish or squeeze-and-excite, which a `Network` cannot hold.
     """
     stack = folded.stack
+    if not 0 <= k < folded.n_networks:
+        raise ValueError(f"k={k}; the stack holds networks 0 to {folded.n_networks - 1}")
     if stack.design.activation != "relu6" or stack.design.squeeze:
         raise ValueError(
             f"{stack.design} has operators that a Network lacks; choose a design with ReLU6 and no squeeze"

@@ -67,8 +67,11 @@ def mixed_module(
 
     Raises
     ------
+    TypeError
+        If ``keep_float`` is one string, not a list of them.
     ValueError
-        If a name is none of a linear layer or a convolution, or the module is in training mode.
+        If a name is none of a linear layer or a convolution, the module is in training mode, or there are no
+        calibration data.
 
     Example
     -------
@@ -83,10 +86,15 @@ def mixed_module(
 
     if module.training:
         raise ValueError("module is in training mode; call module.eval() first: batch norms are folded")
+    if not len(x):
+        raise ValueError("x holds no samples; ranges of activations need some calibration data")
+    if isinstance(keep_float, str):
+        raise TypeError(f"keep_float={keep_float!r}; expected a list of names")
     layers = [name for name, part in module.named_modules() if isinstance(part, FLOAT_LAYERS)]
-    kept = [keep_float] if isinstance(keep_float, str) else list(keep_float)
+    kept = list(keep_float)
     if unknown := sorted(set(kept) - set(layers)):
-        raise ValueError(f"keep_float names {unknown}; the linear layers and convolutions are {', '.join(layers)}")
+        known = ", ".join(layers) or "none"
+        raise ValueError(f"keep_float names {unknown}; the linear layers and convolutions are {known}")
     mapping = tq.QConfigMapping().set_global(qconfig or min_max_config(n_bits=7))
     for name in kept:
         mapping.set_module_name(name, None)

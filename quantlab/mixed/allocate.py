@@ -11,12 +11,14 @@ H. Kellerer, U. Pferschy, D. Pisinger, "Knapsack Problems", Springer 2004, chapt
 
 import numpy as np
 
+from quantlab.core.arguments import as_real
 from quantlab.mixed.problem import Allocation, allocation, check_tables
 
 __all__ = ["allocate_brute_force", "allocate_dynamic", "allocate_greedy", "allocate_integer", "allocate_uniform"]
 
 MOST_ALLOCATIONS = 2**22  # brute force holds two float64 numbers for each
 MOST_CELLS = 2**28  # the dynamic program holds one small integer for each layer and cost
+MOST_UNITS = 2**50  # up to there a quotient of float64 numbers is rounded up as it should be, but for a last bit
 
 
 def allocate_uniform(costs: np.ndarray, losses: np.ndarray, *, budget: float) -> Allocation:
@@ -72,12 +74,12 @@ def allocate_greedy(costs: np.ndarray, losses: np.ndarray, *, budget: float) -> 
     """
     costs, losses = check_tables(costs, losses, budget)
     rows = np.arange(len(costs))
-    choices = np.lexsort((losses, costs), axis=1)[:, 0]
+    choices = costs.argmin(axis=1)
     while True:
         spent = costs[rows, choices]
         extra = costs - spent[:, None]
         gain = losses[rows, choices][:, None] - losses
-        useful = (gain > 0) & (extra >= 0) & (extra <= budget - spent.sum())
+        useful = (gain > 0) & (extra <= budget - spent.sum())
         if not useful.any():
             return allocation(choices, costs, losses)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -93,7 +95,7 @@ def allocate_greedy(costs: np.ndarray, losses: np.ndarray, *, budget: float) -> 
 
 
 def allocate_dynamic(costs: np.ndarray, losses: np.ndarray, *, budget: float, unit: float = 1) -> Allocation:
-    r"""Return the best allocation by dynamic programming: exact on costs that are multiples of ``unit``.
+    r"""Return the best allocation by dynamic programming: exact on costs and a budget in whole numbers of ``unit``.
 
     The table holds the least loss of the first layers at each cost, and each layer adds a row:
 
@@ -110,12 +112,13 @@ def allocate_dynamic(costs: np.ndarray, losses: np.ndarray, *, budget: float, un
         What one step of the table stands for. Costs are rounded **up** to it, so the result always fits the budget;
         but allocations that fit by less than one unit a layer may be missed. With L layers the result is at least as
         good as the best allocation of cost ``budget - L * unit``, and cannot be better than that of ``budget``.
+        Choose a whole number or a power of two: in floating point 1.1 is more than 11 * 0.1, and would count 12.
 
     Raises
     ------
     ValueError
-        As `quantlab.mixed.problem.check_tables`; if ``unit`` is not positive; if only the rounded costs do not fit; or
-        if the table would be too large: choose a larger unit.
+        As `quantlab.mixed.problem.check_tables`; if ``unit`` is not positive and finite; if only the rounded costs do
+        not fit; or if costs are too many units, or the table too large: choose a larger unit.
 
     Notes
     -----
@@ -127,7 +130,7 @@ def allocate_dynamic(costs: np.ndarray, losses: np.ndarray, *, budget: float, un
     >>> allocate_dynamic([[4, 8], [2, 4], [1, 2]], [[3.0, 1.0], [0.5, 0.0], [2.0, 0.0]], budget=12)
     Allocation(choices=array([1, 0, 1]), cost=12.0, loss=1.5)
 
-    The same with costs in hundreds: 1 + 99 becomes 100 + 100 and does not fit any more.
+    In units of 50 the costs 1 + 99 count as 50 + 100, which does not fit any more:
 
     >>> allocate_dynamic([[1, 51], [49, 99]], [[1.0, 0.0], [2.0, 0.0]], budget=100, unit=1).loss
     1.0
@@ -135,8 +138,13 @@ def allocate_dynamic(costs: np.ndarray, losses: np.ndarray, *, budget: float, un
     3.0
     """
     costs, losses = check_tables(costs, losses, budget)
-    if not unit > 0:
+    if not 0 < as_real("unit", unit) < np.inf:
         raise ValueError(f"unit={unit}; expected a positive number")
+    if costs.max() >= MOST_UNITS * unit:
+        raise ValueError(
+            f"unit={unit:g} makes more units of the cost {costs.max():g} than can be counted exactly; choose a unit of "
+            f"at least {costs.max() / MOST_UNITS:.3g}"
+        )
     steps = np.ceil(costs / unit).astype(np.int64)
     base = steps.min(axis=1)
     steps -= base[:, None]
@@ -168,12 +176,17 @@ def allocate_dynamic(costs: np.ndarray, losses: np.ndarray, *, budget: float, un
             np.copyto(target, candidate, where=better)
             chosen[layer, row[choice] :][better] = choice
         best = new
-    cost = int(best.argmin())
     choices = np.empty(len(steps), np.int64)
-    for layer in range(len(steps) - 1, -1, -1):
-        choices[layer] = chosen[layer, cost]
-        cost -= steps[layer, choices[layer]]
-    return allocation(choices, costs, losses)
+    while best[end := int(best.argmin())] < np.inf:
+        cost = end
+        for layer in range(len(steps) - 1, -1, -1):
+            choices[layer] = chosen[layer, cost]
+            cost -= steps[layer, choices[layer]]
+        result = allocation(choices, costs, losses)
+        if result.cost <= budget:
+            return result
+        best[end] = np.inf  # a quotient was rounded down: over budget by a last bit
+    raise ValueError(f"unit={unit:g} rounds costs so that nothing fits budget={budget:.17g}; choose a smaller unit")
 
 
 def allocate_integer(costs: np.ndarray, losses: np.ndarray, *, budget: float) -> Allocation:

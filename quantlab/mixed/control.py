@@ -1,4 +1,4 @@
-"""The negative control of every allocation: random choices that fill the same budget."""
+"""The negative control of every allocation: random choices within the same budget."""
 
 import numpy as np
 
@@ -8,10 +8,11 @@ __all__ = ["allocate_random"]
 
 
 def allocate_random(costs: np.ndarray, losses: np.ndarray, *, budget: float, rng: np.random.Generator) -> Allocation:
-    """Return random choices that fit the budget, and fill it as far as the last layers allow.
+    """Return random choices that fit the budget.
 
     The layers come in random order. Each takes one of its choices at random, all with the same probability, among those
-    that leave every later layer its cheapest one. ``losses`` are summed, and not looked at.
+    that leave every later layer its cheapest one. ``losses`` are summed, and not looked at. Of many layers most of the
+    budget is spent, if it is less than choices without any budget would cost on average; nobody spends the rest.
 
     Raises
     ------

@@ -227,7 +227,8 @@ def predict_from_trace(trace: Trace, d_W: np.ndarray) -> float:
 
     References
     ----------
-    Dong et al., arXiv:1911.03852, eq. 3 and lemma 1: their :math:`\Omega` has the factor of 1/2 left out.
+    Dong et al., arXiv:1911.03852, section 3: lemma 1 says why the mean eigenvalue ranks layers, and their measure
+    :math:`\Omega` has the factor of 1/2 left out.
 
     Examples
     --------

@@ -24,7 +24,8 @@ def store_weights(W: np.ndarray, *, n_bits: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        For other numbers of bits, and for weights beyond float16's largest number, 65504.
+        For other numbers of bits, for weights beyond float16's largest number, 65504, and at 8 and 4 bits for NaN
+        and infinities. At 16 and 32 bits NaN stays NaN.
 
     Examples
     --------
@@ -51,7 +52,7 @@ def stored_bytes(W: np.ndarray, *, n_bits: int) -> int:
     Raises
     ------
     ValueError
-        For other numbers of bits than those of `BITS`.
+        For other numbers of bits than those of `BITS`, and for weights without an axis of outputs.
 
     Examples
     --------
@@ -59,7 +60,9 @@ def stored_bytes(W: np.ndarray, *, n_bits: int) -> int:
     [17, 26, 36, 72]
     """
     check_bits([n_bits])
-    return (W.size * n_bits + 7) // 8 + (4 * len(W) if n_bits <= 8 else 0)
+    if not np.ndim(W):
+        raise ValueError("W is a single number; expected weights (out, ...)")
+    return (np.size(W) * n_bits + 7) // 8 + (4 * len(W) if n_bits <= 8 else 0)
 
 
 def mixed_network(network: Network, bits: Mapping[str, int]) -> Network:
@@ -129,7 +132,6 @@ def weight_sizes(network: Network, *, layers: Iterable[str] | None = None, bits:
     """
     layers = weight_layers(network) if layers is None else tuple(layers)
     check_names(network, layers)
-    check_bits(bits)
     rows = [[stored_bytes(network[name].params["W"], n_bits=n) for n in bits] for name in layers]
     return np.array(rows, np.int64).reshape(len(layers), len(bits))
 

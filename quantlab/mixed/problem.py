@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quantlab.core.arguments import as_real
+
 __all__ = ["Allocation", "allocation", "check_tables", "least_cost"]
 
 
@@ -59,7 +61,7 @@ def least_cost(costs: np.ndarray) -> float:
     return float(costs.min(axis=1).sum())
 
 
-def check_tables(costs: object, losses: object, budget: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+def check_tables(costs: object, losses: object, budget: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
     """Return both tables in float64 after checking that they can be allocated.
 
     Parameters
@@ -76,6 +78,8 @@ def check_tables(costs: object, losses: object, budget: float | None = None) -> 
 
     Raises
     ------
+    TypeError
+        If ``budget`` is not a number.
     ValueError
         If shapes differ or hold no layer, a value is NaN or infinite, a cost is negative, or the cheapest allocation
         is dearer than ``budget``.
@@ -104,13 +108,12 @@ raise the budget, or add cheaper choices
     if costs.min() < 0:
         row, column = np.argwhere(costs < 0)[0]
         raise ValueError(f"costs[{row}, {column}]={costs[row, column]:g}; expected no negative cost")
-    if budget is not None:
-        least = least_cost(costs)
-        if np.isnan(budget):
-            raise ValueError("budget=nan; expected a number")
-        if least > budget:
-            raise ValueError(
-                f"budget={budget:.10g} cannot be met: the cheapest choice of every layer costs {least:.10g}, which is "
-                f"{least - budget:.10g} too much; raise the budget, or add cheaper choices"
-            )
+    least = least_cost(costs)
+    if np.isnan(as_real("budget", budget)):
+        raise ValueError("budget=nan; expected a number")
+    if least > budget:
+        raise ValueError(
+            f"budget={budget:.10g} cannot be met: the cheapest choice of every layer costs {least:.10g}, which is "
+            f"{least - budget:.10g} too much; raise the budget, or add cheaper choices"
+        )
     return costs, losses

@@ -162,7 +162,8 @@ def changed_logits(
 def mean_kl(logits: np.ndarray, changed: np.ndarray) -> float:
     r"""Return the mean over samples of :math:`\sum_k p_k \log(p_k / q_k)`, p and q the softmax of the two logits.
 
-    Computed in float64 from logarithms, so that a probability that underflows does no harm.
+    Computed in float64 from logarithms, so that a probability that underflows does no harm. A logit that is NaN or
+    infinite makes it NaN.
 
     Raises
     ------

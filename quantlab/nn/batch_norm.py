@@ -63,15 +63,14 @@ class BatchNorm(Layer):
     def forward(self, X: np.ndarray, *, training: bool = False) -> np.ndarray:
         """Return the normalized input, in its shape; in training also move the running averages."""
         gamma, beta = self.params["gamma"], self.params["beta"]
-        n = X.size // max(X.shape[-1], 1)
-        if X.shape[-1:] != gamma.shape or (training and n < 2):
+        if X.shape[-1:] != gamma.shape or (training and X.size < 2 * len(gamma)):
             raise ValueError(
                 f"X.shape={X.shape}; expected (..., {len(gamma)}), in training with at least 2 values a channel"
             )
         self._kept = None
         if not training:
             return (X - self.mean) * (gamma / np.sqrt(self.variance + self.eps)) + beta
-        axes = tuple(range(X.ndim - 1))
+        axes, n = tuple(range(X.ndim - 1)), X.size // len(gamma)
         mu, variance = X.mean(axis=axes), X.var(axis=axes)
         self._move(mu, variance * (n / (n - 1)))
         factor = 1 / np.sqrt(variance + self.eps)

@@ -7,7 +7,7 @@ cache, since these pieces are read and written many times.
 
 import numpy as np
 
-from quantlab.core.windows import Padding, place_windows, window_slices
+from quantlab.core.windows import Padding, place_pool_windows, place_windows, window_slices
 
 __all__ = ["average_pool2d", "conv2d", "max_pool2d", "pad_image"]
 
@@ -125,8 +125,14 @@ def max_pool2d(
 
     Raises
     ------
+    TypeError
+        If ``x`` does not hold floats.
     ValueError
-        If ``x`` is not four-dimensional or no window fits.
+        If ``x`` is not four-dimensional, no window fits, or one lies in the padding.
+
+    Notes
+    -----
+    NaN wins in every window that holds one.
 
     Examples
     --------
@@ -135,7 +141,9 @@ def max_pool2d(
     array([4., 5., 7., 8.], dtype=float32)
     """
     check_image(x)
-    pads, out = place_windows(x.shape[1:3], kernel=size, stride=stride, padding=padding)
+    if x.dtype.kind != "f":
+        raise TypeError(f"x.dtype={x.dtype}; expected floats: codes have a pool in quantlab.integer.ops")
+    pads, out = place_pool_windows(x.shape[1:3], kernel=size, stride=stride, padding=padding)
     x = pad_image(x, pads, value=-np.inf)
     y = x[window_slices(0, 0, out=out, stride=stride)].copy()
     for k in range(1, size[0] * size[1]):
@@ -148,7 +156,8 @@ def average_pool2d(
 ) -> np.ndarray:
     """Return the mean of every window, over the pixels of the image alone: padding is not counted.
 
-    So do TensorFlow and LiteRT; torch does with ``count_include_pad=False``. Parameters and errors as `max_pool2d`.
+    So do TensorFlow and LiteRT; torch does with ``count_include_pad=False``. Parameters and errors as `max_pool2d`;
+    integers are averaged in float64.
 
     Examples
     --------
@@ -157,7 +166,7 @@ def average_pool2d(
     array([2. , 3.5, 6.5, 8. ], dtype=float32)
     """
     check_image(x)
-    pads, out = place_windows(x.shape[1:3], kernel=size, stride=stride, padding=padding)
+    pads, out = place_pool_windows(x.shape[1:3], kernel=size, stride=stride, padding=padding)
     counts = pad_image(np.ones((1, *x.shape[1:3], 1), x.dtype), pads)
     x = pad_image(x, pads)
     slices = [window_slices(*divmod(k, size[1]), out=out, stride=stride) for k in range(size[0] * size[1])]
@@ -184,8 +193,8 @@ def check_image(x: np.ndarray) -> None:
 def check_conv(x: np.ndarray, W: np.ndarray, b: np.ndarray | None, *, groups: int) -> None:
     """Raise ValueError unless images, kernels, bias and groups belong together."""
     check_image(x)
-    if W.ndim != 4:
-        raise ValueError(f"W.shape={W.shape}; expected (out, kh, kw, channels / groups)")
+    if W.ndim != 4 or not W.size:
+        raise ValueError(f"W.shape={W.shape}; expected (out, kh, kw, channels / groups), 1 or more of each")
     if groups < 1 or len(W) % groups or W.shape[3] * groups != x.shape[3]:
         raise ValueError(
             f"W.shape={W.shape} with groups={groups} and x.shape={x.shape}; expected (out, kh, kw, channels / groups), "

@@ -180,8 +180,15 @@ def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float
 
     Raises
     ------
+    TypeError
+        If the labels are not integers.
     ValueError
         If the shapes do not fit, there is no sample, or a label is out of range.
+
+    Notes
+    -----
+    A row with NaN or plus infinity gives NaN. Minus infinity is a probability of 0: the loss is infinite if that is the
+    label's, and finite otherwise.
 
     Examples
     --------
@@ -194,6 +201,8 @@ def softmax_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float
             f"logits.shape={logits.shape} and labels.shape={labels.shape}; expected (samples, classes) and (samples,), "
             "with at least one sample"
         )
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels.dtype={labels.dtype}; expected integers, the indices of the classes")
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ValueError(f"labels reach from {labels.min()} to {labels.max()}; expected 0 to {logits.shape[1] - 1}")
     rows = np.arange(len(labels))

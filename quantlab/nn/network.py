@@ -22,6 +22,7 @@ op              params                                  options
 A depthwise convolution has as many groups as input channels, so its W is (out, kh, kw, 1).
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -45,6 +46,7 @@ OPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "average_pool": ((), {"size": ..., "stride": None, "padding": "valid"}),
     "flatten": ((), {}),
 }
+W_AXES = {"conv": 4, "linear": 2}
 
 ACTIVATIONS: dict[str | None, Callable[..., np.ndarray]] = {
     None: lambda x: x,
@@ -54,7 +56,7 @@ ACTIVATIONS: dict[str | None, Callable[..., np.ndarray]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """One operator of a network.
 
@@ -77,7 +79,8 @@ class Node:
     Raises
     ------
     ValueError
-        If the operator or the activation is unknown, or inputs, params or options are not those of the operator.
+        If the operator or the activation is unknown, or inputs, params, their shapes or options are not those of the
+        operator.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Node:
             raise ValueError(f"node {self.name!r}: inputs={self.inputs}; {self.op!r} has {n_inputs}")
         if set(self.params) != set(params):
             raise ValueError(f"node {self.name!r}: params {sorted(self.params)}; {self.op!r} has {sorted(params)}")
+        _check_shapes(self)
         if unknown := set(self.options) - set(options):
             raise ValueError(f"node {self.name!r}: options {sorted(unknown)}; {self.op!r} has {sorted(options)}")
         filled = {**options, **self.options}
@@ -109,7 +113,15 @@ class Node:
         object.__setattr__(self, "options", filled)
 
 
-@dataclass(frozen=True)
+def _check_shapes(node: Node) -> None:
+    """Raise ValueError unless W has the axes of its operator, and all other params have one value an output."""
+    shapes = {name: np.shape(value) for name, value in node.params.items()}
+    n_axes = {name: W_AXES[node.op] if name == "W" else 1 for name in shapes}
+    if any(len(shapes[name]) != n_axes[name] for name in shapes) or len({shape[:1] for shape in shapes.values()}) > 1:
+        raise ValueError(f"node {node.name!r}: params of shapes {shapes}; expected those of the table at the head")
+
+
+@dataclass(frozen=True, eq=False)
 class Network:
     """Nodes in the order in which they are computed; the last one is the output.
 
@@ -284,5 +296,5 @@ _OPERATIONS: dict[str, Callable[..., np.ndarray]] = {
     "mean": lambda node, x: x.mean(axis=(1, 2)),
     "max_pool": _pool(max_pool2d),
     "average_pool": _pool(average_pool2d),
-    "flatten": lambda node, x: x.reshape(len(x), -1),
+    "flatten": lambda node, x: x.reshape(len(x), math.prod(x.shape[1:])),
 }

@@ -1,9 +1,11 @@
 """Layers that shrink images, and the one that adds a shortcut; all without parameters of their own."""
 
+import math
+
 import numpy as np
 
 from quantlab.core.windows import Padding, place_windows, window_slices
-from quantlab.nn.conv import max_pool2d, pad_image
+from quantlab.nn.conv import check_image, max_pool2d, pad_image
 from quantlab.nn.layers import Layer, Sequential
 
 __all__ = ["Flatten", "GlobalAveragePool", "MaxPool2D", "Residual"]
@@ -39,7 +41,10 @@ class MaxPool2D(Layer):
         return Y
 
     def backward(self, dY: np.ndarray) -> np.ndarray:
-        """Return ``dX``; a value that is the maximum of several windows collects from all of them."""
+        """Return ``dX``; a value that is the maximum of several windows collects from all of them.
+
+        A window whose maximum is NaN hands nothing back.
+        """
         X, Y = self._recall()
         (top, _), (left, _) = pads = place_windows(
             X.shape[1:3], kernel=self.size, stride=self.stride, padding=self.padding
@@ -68,6 +73,7 @@ class GlobalAveragePool(Layer):
 
     def forward(self, X: np.ndarray, *, training: bool = False) -> np.ndarray:
         """Return the means."""
+        check_image(X)
         self._kept = (X.shape,) if training else None
         return X.mean(axis=(1, 2))
 
@@ -90,7 +96,7 @@ class Flatten(Layer):
     def forward(self, X: np.ndarray, *, training: bool = False) -> np.ndarray:
         """Return ``X`` with one row a sample."""
         self._kept = (X.shape,) if training else None
-        return X.reshape(len(X), -1)
+        return X.reshape(len(X), math.prod(X.shape[1:]))
 
     def backward(self, dY: np.ndarray) -> np.ndarray:
         """Return ``dY`` in the shape of ``X``."""

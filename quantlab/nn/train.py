@@ -40,7 +40,7 @@ def train(
     Raises
     ------
     ValueError
-        If the batch size is below 1, or shapes do not fit.
+        If the batch size is below 1, there is no sample, or there is not one label a sample.
 
     Examples
     --------
@@ -56,6 +56,7 @@ def train(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}; expected at least 1")
+    _check_labels(X, labels)
     losses = []
     for _ in range(n_epochs):
         order = rng.permutation(len(X))
@@ -71,5 +72,19 @@ def train(
 
 
 def accuracy(model: Layer, X: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of samples whose largest logit is that of their label; the first of equal ones counts."""
+    """Return the share of samples whose largest logit is that of their label; the first of equal ones counts.
+
+    Raises
+    ------
+    ValueError
+        If there is no sample, or there is not one label a sample.
+    """
+    _check_labels(X, labels)
     return float((model.forward(X).argmax(axis=1) == labels).mean())
+
+
+def _check_labels(X: np.ndarray, labels: np.ndarray) -> None:
+    if not len(X) or np.shape(labels) != (len(X),):
+        raise ValueError(
+            f"labels.shape={np.shape(labels)} for {len(X)} samples; expected ({len(X)},), and 1 sample or more"
+        )

@@ -14,16 +14,17 @@ from dataclasses import replace
 import numpy as np
 
 from quantlab.nn.network import Network, Node
-from quantlab.ptq.equalize import is_depthwise, reader
+from quantlab.ptq.constant_input import constant_response
+from quantlab.ptq.equalize import reader
 from quantlab.ptq.fold import Statistics
 
 __all__ = ["absorb_bias", "absorb_biases", "absorbable"]
 
 
 def absorbable(statistics: Statistics, *, n_std: float = 3.0) -> np.ndarray:
-    r"""Return what can be absorbed of each channel, :math:`c = \max(0, \beta - 3 \gamma)`, shape (out,).
+    r"""Return what can be absorbed of each channel, :math:`c = \max(0, \beta - n \gamma)`, shape (out,).
 
-    If the channel before its activation is normal, it lies below c in 0.135 % of the cases.
+    If the channel before its activation is normal, it lies below c in 0.135 % of the cases with n = 3.
 
     Examples
     --------
@@ -33,9 +34,7 @@ def absorbable(statistics: Statistics, *, n_std: float = 3.0) -> np.ndarray:
     return np.maximum(statistics.mean - np.float32(n_std) * statistics.std, 0)
 
 
-def absorb_bias(
-    b1: np.ndarray, W2: np.ndarray, b2: np.ndarray, c: np.ndarray, *, depthwise: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+def absorb_bias(b1: np.ndarray, W2: np.ndarray, b2: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     r"""Return the biases of two layers after the constant c of the first layer's outputs went into the second.
 
     .. math:: b^{(1)} \leftarrow b^{(1)} - c, \qquad b^{(2)} \leftarrow b^{(2)} + W^{(2)} c
@@ -45,13 +44,13 @@ def absorb_bias(
     Parameters
     ----------
     b1, c : ndarray of float, shape (channels,)
-    W2 : ndarray of float, shape (out, ..., channels), or (channels, kh, kw, 1) if `depthwise`
+    W2 : ndarray of float, shape (out, ..., channels / groups)
     b2 : ndarray of float, shape (out,)
 
     Raises
     ------
     ValueError
-        If a c is negative, or shapes do not fit.
+        If a c is negative or NaN, or shapes do not fit.
 
     References
     ----------
@@ -62,12 +61,12 @@ def absorb_bias(
     >>> absorb_bias(np.float32([5.0]), np.float32([[2.0]]), np.float32([1.0]), np.float32([4.0]))
     (array([1.], dtype=float32), array([9.], dtype=float32))
     """
-    channels = len(W2) if depthwise else W2.shape[-1]
-    if b1.shape != c.shape or c.shape != (channels,) or (c < 0).any():
-        raise ValueError(f"b1 has shape {b1.shape}, c {c.shape}; expected ({channels},) as W2 reads, and c 0 or more")
-    kernel = W2.astype(np.float64).sum(axis=tuple(range(1, W2.ndim - 1)))  # over the window
-    moved = kernel[:, 0] * c if depthwise else kernel @ c
-    return (b1 - c).astype(b1.dtype), (b2 + moved).astype(b2.dtype)
+    if b1.shape != c.shape or b2.shape != W2.shape[:1] or not (c >= 0).all():
+        raise ValueError(
+            f"b1.shape={b1.shape}, c.shape={c.shape}, b2.shape={b2.shape}, W2.shape={W2.shape}; expected (channels,) "
+            "twice, (out,) and (out, ..., channels / groups), and c 0 or more"
+        )
+    return (b1 - c).astype(b1.dtype), (b2 + constant_response(W2, c)).astype(b2.dtype)
 
 
 def absorb_biases(
@@ -98,12 +97,12 @@ def absorb_biases(
     params, activations, absorbed = {node.name: dict(node.params) for node in network.nodes}, {}, {}
     for name, found in statistics.items():
         node, following = network[name], reader(network, name)
-        if node.activation is None or following is None or (_is_padded(network, node) and not padded):
+        if node.activation is None or following is None or (_pads(following) and not padded):
             continue
         mine, theirs = params[name], params[following.name]
         limit = 6 if node.activation == "relu6" else mine.get("limit", np.inf)
         c = np.minimum(absorbable(found, n_std=n_std), limit).astype(np.float32)
-        mine["b"], theirs["b"] = absorb_bias(mine["b"], theirs["W"], theirs["b"], c, depthwise=is_depthwise(following))
+        mine["b"], theirs["b"] = absorb_bias(mine["b"], theirs["W"], theirs["b"], c)
         if node.activation != "relu":
             mine["limit"] = (limit - c).astype(np.float32)
             activations[name] = "clip"
@@ -115,17 +114,9 @@ def absorb_biases(
     return Network(nodes), absorbed
 
 
-def _is_padded(network: Network, node: Node) -> bool:
-    """Tell whether zeros are put beside a layer's output before the next layer reads it."""
-    while True:
-        (node,) = network.consumers(node.name)
-        if node.op in ("linear", "mean", "max_pool"):  # a padded max pool takes no maximum over the padding
-            if node.op == "linear":
-                return False
-            continue
-        size = node.params["W"].shape[1:3] if node.op == "conv" else node.options["size"]
-        padding = node.options["padding"]
-        if tuple(size) != (1, 1) and padding != "valid" and (padding == "same" or np.max(padding) > 0):
-            return True
-        if node.op == "conv":
-            return False
+def _pads(node: Node) -> bool:
+    """Tell whether a layer puts zeros beside what it reads. Pools in front of it do not: they leave padding out."""
+    padding = node.options.get("padding", "valid")
+    if isinstance(padding, str):
+        return padding == "same" and node.params["W"].shape[1:3] != (1, 1)
+    return bool(np.any(padding))

@@ -39,6 +39,11 @@ class Moments(NamedTuple):
 def moments(X: np.ndarray, X_hat: np.ndarray | None = None) -> Moments:
     """Return the second moments of inputs (..., samples, in), float64; without `X_hat` both are the same.
 
+    Raises
+    ------
+    ValueError
+        If there is no sample, or the shapes differ.
+
     Examples
     --------
     >>> moments(np.array([[1.0, 2.0], [3.0, 0.0]])).H
@@ -48,6 +53,10 @@ def moments(X: np.ndarray, X_hat: np.ndarray | None = None) -> Moments:
     X = np.asarray(X, np.float64)
     same = X_hat is None or X_hat is X
     X_hat = X if same else np.asarray(X_hat, np.float64)
+    if X.ndim < 2 or not X.shape[-2] or X_hat.shape != X.shape:
+        raise ValueError(
+            f"X.shape={X.shape}, X_hat.shape={X_hat.shape}; expected (..., samples, in) twice, 1 sample or more"
+        )
     n, turned = X.shape[-2], np.swapaxes(X_hat, -1, -2)
     H = turned @ X_hat / n
     return Moments(H, H if same else turned @ X / n)
@@ -97,13 +106,14 @@ def adaround(
     Returns
     -------
     ndarray of ``qp.grid.dtype``, shape (out, in)
-        Never further than one code from W / s. No row is worse on `X` than rounded to nearest: a row that is takes
-        nearest.
+        Never further than one code from W / s, but where the grid ends. No row is worse on `X` than rounded to nearest:
+        a row that is takes nearest.
 
     Raises
     ------
     ValueError
-        If shapes do not fit, the zero point is not 0, or a number is out of its range.
+        If shapes do not fit, the zero point is not 0, scales lie along another axis, a weight or an input is NaN or
+        infinite, or a number is out of its range.
 
     References
     ----------
@@ -156,7 +166,11 @@ def round_adaptively(
             f"warmup={warmup}; expected zero points 0, n_steps 1 or more, lr above 0, regularization 0 or more, warmup "
             "from 0 to below 1"
         )
+    if qp.axis not in (None, 0) or qp.group_size is not None:
+        raise ValueError(f"qp.axis={qp.axis}, qp.group_size={qp.group_size}; expected one scale, or one a row (axis=0)")
     W = np.asarray(W, np.float64)
+    if not all(np.isfinite(values).all() for values in (W, *found)):
+        raise ValueError("W or the inputs hold NaN or infinities, which no integer says; find where they come from")
     s = np.broadcast_to(scale_view(qp.scale, W.shape, axis=qp.axis, group_size=None).reshape(-1, 1), (len(W), 1))
     s = s.astype(np.float64)
     lo, hi = qp.grid.quant_min, qp.grid.quant_max
@@ -170,11 +184,11 @@ def round_adaptively(
     floor = np.floor(target)
     params = {"V": _inverse_sigmoid(target - floor).astype(np.float32)}
     free = (floor >= lo) & (floor + 1 <= hi)  # elsewhere the clip decides
-    base = (floor - target).astype(np.float32)
+    base = (np.where(free, floor, np.clip(floor, lo, hi)) - target).astype(np.float32)
     adam = Adam(lr=lr)
     for step in range(steps):
         h, slope = rectified_sigmoid(params["V"])
-        gradient = 2 * (_rows(base + h, H) + d) * slope
+        gradient = 2 * (_rows(base + h * free, H) + d) * slope
         if step >= warmup * steps:
             beta = beta_schedule((step / steps - warmup) / (1 - warmup), betas=betas)
             gradient += regularization * regularizer(params["V"], beta=beta)[1]
@@ -193,8 +207,7 @@ def rectified_sigmoid(V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
               \zeta = 1.1,\ \gamma = -0.1
 
     It reaches 0 and 1 at finite V, where a sigmoid's gradient would only fade. Where it is clipped, the derivative is
-    0.
-    Infinities give 0 and 1.
+    0. Infinities give 0 and 1, NaN gives NaN.
 
     References
     ----------
@@ -219,6 +232,11 @@ def regularizer(V: np.ndarray, *, beta: float) -> tuple[float, np.ndarray]:
 
     1 for h = 1/2, 0 at h = 0 and 1. With a large beta only what is nearly decided is pulled in; with beta = 2 all.
 
+    Raises
+    ------
+    ValueError
+        If beta is below 1: the gradient would be infinite at h = 1/2.
+
     References
     ----------
     Nagel et al. 2020, eq. 24.
@@ -228,6 +246,8 @@ def regularizer(V: np.ndarray, *, beta: float) -> tuple[float, np.ndarray]:
     >>> regularizer(np.array([-9.0, 0.0]), beta=2.0)[0]
     1.0
     """
+    if not beta >= 1:
+        raise ValueError(f"beta={beta}; expected 1 or more")
     h, slope = rectified_sigmoid(V)
     side = 2 * h - 1
     power = np.abs(side) ** (beta - 1)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from quantlab.nn.network import INPUT, Network, Node, apply_operation
-from quantlab.ptq.equalize import is_depthwise
+from quantlab.ptq.constant_input import constant_response
 from quantlab.ptq.fold import Statistics
 from quantlab.ptq.side_by_side import mend_in_order
 
@@ -25,7 +25,7 @@ __all__ = ["clipped_normal_mean", "correct_biases", "correct_biases_from_statist
 SUMS = ("add", "mean", "average_pool")  # operators whose mean output follows from their mean inputs
 
 
-def mean_shift(W: np.ndarray, W_hat: np.ndarray, mean_x: np.ndarray, *, depthwise: bool = False) -> np.ndarray:
+def mean_shift(W: np.ndarray, W_hat: np.ndarray, mean_x: np.ndarray) -> np.ndarray:
     r"""Return by how much rounded weights shift the mean output: :math:`(\hat W - W)\, \mathrm{E}[x]`.
 
     Take it away from the bias. For a convolution the errors of a window are summed first, which takes E[x] as equal at
@@ -33,8 +33,8 @@ def mean_shift(W: np.ndarray, W_hat: np.ndarray, mean_x: np.ndarray, *, depthwis
 
     Parameters
     ----------
-    W, W_hat : ndarray of float, shape (out, ..., in), or (channels, kh, kw, 1) if `depthwise`
-    mean_x : ndarray of float, shape (in,), or (channels,)
+    W, W_hat : ndarray of float, shape (out, ..., channels / groups)
+    mean_x : ndarray of float, shape (channels,)
 
     Returns
     -------
@@ -54,17 +54,14 @@ def mean_shift(W: np.ndarray, W_hat: np.ndarray, mean_x: np.ndarray, *, depthwis
     >>> mean_shift(np.float32([[0.5, 1.25]]), np.float32([[1.0, 1.0]]), np.float32([10.0, 1.0]))
     array([4.75], dtype=float32)
     """
-    channels = len(W) if depthwise else W.shape[-1]
-    if W.shape != W_hat.shape or np.shape(mean_x) != (channels,):
-        raise ValueError(
-            f"W.shape={W.shape}, W_hat.shape={W_hat.shape}, mean_x.shape={np.shape(mean_x)}; expected two equal shapes "
-            f"and ({channels},)"
-        )
-    error = (W_hat.astype(np.float64) - W).sum(axis=tuple(range(1, W.ndim - 1)))
-    return (error[:, 0] * mean_x if depthwise else error @ mean_x).astype(np.float32)
+    if W.shape != W_hat.shape:
+        raise ValueError(f"W.shape={W.shape}, W_hat.shape={W_hat.shape}; expected two equal shapes")
+    return constant_response(W_hat.astype(np.float64) - W, mean_x).astype(np.float32)
 
 
-def clipped_normal_mean(mean: np.ndarray, std: np.ndarray, *, low: float = 0.0, high: np.ndarray | float = np.inf):
+def clipped_normal_mean(
+    mean: np.ndarray, std: np.ndarray, *, low: np.ndarray | float = 0.0, high: np.ndarray | float = np.inf
+) -> np.ndarray:
     r"""Return the mean of clip(x, low, high) for a normal x: after a ReLU (high infinite) or a ReLU6 (high = 6).
 
     .. math:: \mathrm{E} = a\,\Phi(\alpha) + b\,(1 - \Phi(\beta)) + \mu\,(\Phi(\beta) - \Phi(\alpha))
@@ -76,7 +73,7 @@ def clipped_normal_mean(mean: np.ndarray, std: np.ndarray, *, low: float = 0.0, 
     Parameters
     ----------
     mean, std : ndarray of float
-        Of x; std 0 or more, and 0 means a constant.
+        Of x; std 0 or more and finite, and 0 means a constant. A mean that is infinite is one too, and NaN gives NaN.
     low, high : float or ndarray
         low <= high; infinite for an end that does not clip.
 
@@ -87,7 +84,7 @@ def clipped_normal_mean(mean: np.ndarray, std: np.ndarray, *, low: float = 0.0, 
     Raises
     ------
     ValueError
-        If a std is negative, or low is above high.
+        If a std is negative or not finite, or low is above high.
 
     References
     ----------
@@ -99,14 +96,17 @@ def clipped_normal_mean(mean: np.ndarray, std: np.ndarray, *, low: float = 0.0, 
     array([0.3989, 0.    , 6.    ])
     """
     mu, sigma, a, b = np.broadcast_arrays(*(np.asarray(v, np.float64) for v in (mean, std, low, high)))
-    if (sigma < 0).any() or (a > b).any():
-        raise ValueError(f"std from {sigma.min()}, low up to {a.max()}, high from {b.min()}; std >= 0, low <= high")
-    varies = sigma > 0
-    s = np.where(varies, sigma, 1)
-    alpha, beta = (a - mu) / s, (b - mu) / s
+    if not (np.isfinite(sigma) & (sigma >= 0)).all() or (a > b).any():
+        raise ValueError(
+            f"std from {sigma.min()} to {sigma.max()}, low up to {a.max()}, high from {b.min()}; expected finite "
+            "std >= 0, low <= high"
+        )
+    varies = (sigma > 0) & np.isfinite(mu)
+    m, s = np.where(varies, mu, 0), np.where(varies, sigma, 1)
+    alpha, beta = (a - m) / s, (b - m) / s
     below, above = _normal_cdf(alpha), _normal_cdf(-beta)
     inside = _normal_cdf(beta) - below
-    found = mu * inside + s * (_normal_density(alpha) - _normal_density(beta))
+    found = m * inside + s * (_normal_density(alpha) - _normal_density(beta))
     found += np.where(below > 0, np.where(np.isfinite(a), a, 0) * below, 0)
     found += np.where(above > 0, np.where(np.isfinite(b), b, 0) * above, 0)
     return np.where(varies, np.clip(found, a, b), np.clip(mu, a, b))
@@ -171,7 +171,7 @@ def correct_biases_from_statistics(
     for node in network.nodes:
         if "W" in node.params and node.inputs[0] in means:
             W, W_hat = node.params["W"], rounded[node.name].params["W"]
-            shift = mean_shift(W, W_hat, means[node.inputs[0]], depthwise=is_depthwise(node))
+            shift = mean_shift(W, W_hat, means[node.inputs[0]])
             changes[node.name] = {"b": node.params["b"] - shift}
     return changes
 

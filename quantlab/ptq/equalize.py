@@ -93,7 +93,8 @@ def equalize_layers(
     Raises
     ------
     ValueError
-        If the channels of one layer are not those of the next, or there is not one bias fewer than weights.
+        If the channels of one layer are not those of the next, there is not one bias fewer than weights, or a bias is
+        not (out,).
 
     Examples
     --------
@@ -104,6 +105,9 @@ def equalize_layers(
     """
     if len(weights) < 2 or len(biases) != len(weights) - 1:
         raise ValueError(f"{len(weights)} weights and {len(biases)} biases; expected 2 or more, and one bias fewer")
+    for W, b in zip(weights, biases, strict=False):  # the last layer's bias does not change
+        if b.shape != W.shape[:1]:
+            raise ValueError(f"b.shape={b.shape} of a layer with W.shape={W.shape}; expected {W.shape[:1]}")
     for W in weights[1:-1]:
         if W.ndim != 4 or W.shape[3] != 1:
             raise ValueError(f"W.shape={W.shape} between two layers; expected a depthwise one, (channels, kh, kw, 1)")

@@ -80,8 +80,10 @@ def fold_batch_norm(
     W = as_reals("W", W)
     vectors = {"b": b, "gamma": gamma, "beta": beta, "mean": mean, "variance": variance}
     vectors = {name: as_reals(name, v).astype(np.float64) for name, v in vectors.items()}
+    if W.ndim == 0:
+        raise ValueError("W.shape=(); expected (out, ...), an axis of output channels")
     for name, v in vectors.items():
-        if W.ndim == 0 or v.shape != W.shape[:1]:
+        if v.shape != W.shape[:1]:
             raise ValueError(f"{name}.shape={v.shape}; expected {W.shape[:1]}, one an output channel of W {W.shape}")
     variance = vectors["variance"]
     if as_real("eps", eps) < 0 or (variance < 0).any() or (variance + eps == 0).any():

@@ -1,5 +1,6 @@
 """One node of a network on integers: which operator of `quantlab.integer.ops` computes it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,15 +10,10 @@ from quantlab.core.qparams import QParams
 from quantlab.integer import ops
 from quantlab.nn.network import Node
 
-__all__ = ["apply_integer_node", "check_integer_node"]
+__all__ = ["apply_integer_node", "check_integer_node", "reads_one_channel"]
 
-FUSED = (
-    "conv",
-    "linear",
-    "add",
-    "max_pool",
-    "average_pool",
-)  # operators that clamp their own output: an activation costs nothing there
+# Operators that clamp their own output: an activation costs nothing there.
+FUSED = ("conv", "linear", "add", "max_pool", "average_pool")
 
 
 def check_integer_node(node: Node) -> None:
@@ -70,12 +66,12 @@ def apply_integer_node(
         layer = {"x_qp": x_qp, "w_qp": w_qp, "activation": node.activation, **common}
         if node.op == "linear":
             return ops.fully_connected(x_q, w_q, bias_q, **layer)
-        conv = ops.depthwise_conv2d if _is_depthwise(node) else ops.conv2d
+        conv = ops.depthwise_conv2d if reads_one_channel(node) else ops.conv2d
         return conv(x_q, w_q, bias_q, stride=options["stride"], padding=options["padding"], **layer)
     if node.op == "mean":
         return ops.mean(x_q, x_qp=x_qp, **common)
     if node.op == "flatten":
-        return x_q.reshape(len(x_q), -1)
+        return x_q.reshape(len(x_q), math.prod(x_q.shape[1:]))
     pool = ops.max_pool if node.op == "max_pool" else ops.average_pool
     return pool(
         x_q,
@@ -88,5 +84,6 @@ def apply_integer_node(
     )
 
 
-def _is_depthwise(node: Node) -> bool:
+def reads_one_channel(node: Node) -> bool:
+    """Tell whether each output of a convolution reads one channel: a depthwise one, whatever its multiplier."""
     return node.options["groups"] > 1 and node.params["W"].shape[3] == 1

@@ -8,7 +8,7 @@ from quantlab.core.affine import quantize
 from quantlab.core.grid import Grid
 from quantlab.core.observers import Observer
 from quantlab.core.qparams import QParams, choose_qparams
-from quantlab.integer.requantize import quantize_bias
+from quantlab.integer.bias import quantize_bias
 from quantlab.nn.network import INPUT, Network
 from quantlab.ptq.integer_node import check_integer_node
 from quantlab.ptq.quantized_network import QuantizedNetwork
@@ -38,7 +38,7 @@ def quantize_network(
 
     .. math:: s_w = \frac{\max|W|}{2^{n-1} - 1}, \qquad s_b = s_x s_w, \qquad s_y = \frac{\max y - \min y}{2^n - 1}
 
-    Pools and "flatten" keep the scale and zero point of their input.
+    with the range of y widened to hold 0. Pools and "flatten" keep the scale and zero point of their input.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ from quantlab.core.affine import fake_quantize
 from quantlab.core.granularity import reduce_groups
 from quantlab.core.grid import Grid
 from quantlab.core.qparams import QParams
+from quantlab.qat.ste import along_axis, broadcast_qparams
 
 __all__ = ["clip_backward", "clip_qparams", "clip_quantize", "initial_clip"]
 
@@ -61,17 +62,18 @@ def initial_clip(x: np.ndarray, *, grid: Grid, axis: int | None = None) -> np.nd
     Raises
     ------
     ValueError
-        If ``x`` is empty or not finite.
+        If ``x`` is empty, or what would be the end is not finite in float32.
 
     Examples
     --------
     >>> initial_clip(np.array([-3.0, 2.0]), grid=Grid(n_bits=4, signed=False))
     np.float32(2.0)
     """
-    largest = reduce_groups(np.abs(x) if grid.signed else np.asarray(x), np.max, axis=axis)
+    x = np.asarray(x, np.float32)
+    largest = reduce_groups(np.abs(x) if grid.signed else x, np.max, axis=axis)
     if not np.isfinite(largest).all():
         raise ValueError(f"the largest value is {np.max(largest)}; a range needs finite values")
-    return np.maximum(largest, grid.quant_max * 2.0**-23).astype(np.float32)[()]
+    return np.maximum(largest, np.float32(grid.quant_max * 2.0**-23))[()]
 
 
 def clip_quantize(x: np.ndarray, alpha: np.ndarray, *, grid: Grid, axis: int | None = None) -> np.ndarray:
@@ -135,8 +137,8 @@ def clip_backward(
     alpha, grid, axis
         As for `clip_quantize`.
     decay : float
-        lambda: adds the gradient of ``lambda alpha**2 / 2`` to the loss. Without it the loss alone decides how many
-        values are clipped; with it alpha shrinks until clipping costs as much as finer steps gain.
+        lambda: adds the gradient of ``lambda alpha**2 / 2``. Without it only clipped values pull at alpha, so that one
+        that clips nothing never moves; what finer steps would gain is in no term, and lambda stands for it.
 
     Returns
     -------
@@ -148,7 +150,7 @@ def clip_backward(
     Raises
     ------
     ValueError
-        If the shapes differ, ``decay`` is negative, or as `clip_qparams`.
+        If the shapes differ or do not fit, ``decay`` is negative or NaN, or as `clip_qparams`.
 
     References
     ----------
@@ -163,9 +165,9 @@ def clip_backward(
         raise ValueError(f"dy.shape={np.shape(dy)}; expected {np.shape(x)}, the shape of x")
     if not decay >= 0:
         raise ValueError(f"decay={decay}; expected 0 or more")
-    clip_qparams(alpha, grid=grid, axis=axis)
     dy, x, alpha = (np.asarray(v, np.float32) for v in (dy, x, alpha))
-    end = alpha if axis is None else alpha.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    broadcast_qparams(clip_qparams(alpha, grid=grid, axis=axis), x.shape)  # refuses an alpha that does not fit
+    end = alpha if axis is None else along_axis(alpha, x.ndim, axis=axis)
     above = x >= end
     below = x <= -end if grid.signed else np.zeros_like(above)
     inside = (np.abs(x) < end) if grid.signed else (x >= 0) & (x < end)

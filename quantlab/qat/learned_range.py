@@ -40,7 +40,8 @@ class LearnedRange(Layer):
     Raises
     ------
     ValueError
-        If the rule is unknown; in ``forward``, if activations come before any batch in training.
+        If the rule is unknown or the grid is none for it; in ``forward``, if activations come before any batch in
+        training, or the first values have not so many channels.
 
     Examples
     --------
@@ -58,6 +59,10 @@ class LearnedRange(Layer):
     ):
         super().__init__()
         check_rule(rule, None, among=LEARNED)
+        if rule == "pact":
+            clip_qparams(1.0, grid=grid)  # refuses a grid that does not end at -alpha, now and not in the first batch
+        else:
+            gradient_scale(1, grid=grid)  # refuses a grid with no mark above 0
         self.grid, self.rule, self.samples, self.decay = grid, rule, samples, decay
         self.axis = None if channels is None else 0
         self.name = "step" if rule == "lsq" else "alpha"
@@ -76,8 +81,10 @@ class LearnedRange(Layer):
         return clip_qparams(np.maximum(value, EPS * grid.quant_max, out=value), grid=grid, axis=axis)
 
     def _begin(self, x: np.ndarray) -> None:
-        first = initial_step if self.rule == "lsq" else initial_clip
-        self.params[self.name][...] = first(x, grid=self.grid, axis=self.axis)
+        value = (initial_step if self.rule == "lsq" else initial_clip)(x, grid=self.grid, axis=self.axis)
+        if value.shape != self.params[self.name].shape:
+            raise ValueError(f"x.shape={x.shape}; expected channels={len(self.params[self.name])} along axis 0")
+        self.params[self.name][...] = value
         self._ready = True
 
     def forward(self, X: np.ndarray, *, training: bool = False) -> np.ndarray:

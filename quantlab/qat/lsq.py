@@ -7,9 +7,11 @@ paper's Q_N and Q_P are ``-grid.quant_min`` and ``grid.quant_max``. Forward is `
 import numpy as np
 
 from quantlab.core.affine import fake_quantize
-from quantlab.core.granularity import reduce_groups, scale_shape
+from quantlab.core.arguments import as_integer
+from quantlab.core.granularity import reduce_groups
 from quantlab.core.grid import Grid
 from quantlab.core.qparams import QParams
+from quantlab.qat.ste import broadcast_qparams
 
 __all__ = ["gradient_scale", "initial_step", "lsq_backward", "lsq_quantize", "step_qparams"]
 
@@ -20,8 +22,8 @@ def step_qparams(step: np.ndarray, *, grid: Grid, axis: int | None = None) -> QP
     Raises
     ------
     ValueError
-        If 0 is not on the grid, a step is not positive (a learned one may step below 0: lower its learning rate), or
-        the shape does not fit the axis.
+        If 0 is not on the grid, a step is not a positive normal number (a learned one may step below 0: lower its
+        learning rate), or there are several without an axis.
 
     Examples
     --------
@@ -83,6 +85,8 @@ def gradient_scale(n: int, *, grid: Grid) -> float:
 
     Raises
     ------
+    TypeError
+        If ``n`` is not an integer.
     ValueError
         If ``n`` is below 1, or no mark lies above 0.
 
@@ -100,7 +104,7 @@ def gradient_scale(n: int, *, grid: Grid) -> float:
     >>> gradient_scale(2500, grid=Grid(n_bits=2))
     0.02
     """
-    if n < 1:
+    if as_integer("n", n) < 1:
         raise ValueError(f"n={n}; expected the number of values that share a step, 1 or more")
     return float(1 / np.sqrt(n * _marks_above(grid)))
 
@@ -156,8 +160,9 @@ def lsq_backward(
         \frac{\partial \hat v}{\partial s} = \begin{cases} \mathrm{round}(v / s) - v / s & \text{inside} \\
         -Q_N & \text{below} \\ Q_P & \text{above} \end{cases}
 
-    Inside is where the rounded value lies on the grid, as in `quantlab.qat.ste.straight_through_mask`. The terms are
-    ``q`` outside and ``q - v / s`` inside, so that two dot products are enough:
+    Inside is where the rounded value lies on the grid, as in torch and `quantlab.qat.ste.straight_through_mask`. (The
+    paper's inside is -Q_N < v / s < Q_P: it ends at the outermost marks, half a step earlier.) The terms are ``q``
+    outside and ``q - v / s`` inside, so that two dot products are enough:
 
     .. math:: \frac{\partial L}{\partial s} = \sum \frac{\partial L}{\partial \hat v} q
               - \frac1s \sum_{\text{inside}} \frac{\partial L}{\partial \hat v} v, \qquad
@@ -181,7 +186,7 @@ def lsq_backward(
     Raises
     ------
     ValueError
-        If the shapes differ or do not fit, or a step is not positive.
+        If the shapes differ or do not fit, or as `step_qparams`.
 
     Notes
     -----
@@ -191,7 +196,7 @@ def lsq_backward(
 
     References
     ----------
-    Esser et al. 2020, arXiv:1902.08153, eqs. 3 and 5.
+    Esser et al. 2020, arXiv:1902.08153, eqs. 3 and 5, with torch's ends.
 
     Examples
     --------
@@ -201,23 +206,15 @@ def lsq_backward(
     if np.shape(dv_hat) != np.shape(v):
         raise ValueError(f"dv_hat.shape={np.shape(dv_hat)}; expected {np.shape(v)}, the shape of v")
     dv_hat, v, step = (np.asarray(x, np.float32) for x in (dv_hat, v, step))
-    s = _along_axis(step, v.shape, axis=axis)
+    s, _ = broadcast_qparams(step_qparams(step, grid=grid, axis=axis), v.shape)
     # One step beyond the grid is as far out as infinity, and 0 times infinity is no number.
     v = np.clip(v, (grid.quant_min - 1) * s, (grid.quant_max + 1) * s)
     q = np.rint(v * (np.float32(1) / s))
     inside = (q >= grid.quant_min) & (q <= grid.quant_max)
     np.clip(q, grid.quant_min, grid.quant_max, out=q)
     dv = dv_hat * inside
-    d_step = _dot(dv_hat, q, axis=axis) - _dot(dv, v, axis=axis) / step.astype(np.float64)
+    d_step = _dot(dv_hat, q, axis=axis) - _dot(dv, v, axis=axis) / step
     return dv, np.asarray(d_step * grad_factor, np.float32)[()]
-
-
-def _along_axis(step: np.ndarray, shape: tuple[int, ...], *, axis: int | None) -> np.ndarray:
-    """Return the steps in a shape that broadcasts against an array of ``shape``; ValueError unless they fit."""
-    expected = scale_shape(shape, axis=axis)
-    if step.shape != expected or not (step > 0).all():
-        raise ValueError(f"step.shape={step.shape}, smallest {np.min(step)}; expected {expected}, all above 0")
-    return step if axis is None else step.reshape([-1 if i == axis % len(shape) else 1 for i in range(len(shape))])
 
 
 def _dot(a: np.ndarray, b: np.ndarray, *, axis: int | None) -> np.ndarray:

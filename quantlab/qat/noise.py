@@ -3,6 +3,7 @@
 import numpy as np
 
 from quantlab.core.affine import fake_quantize
+from quantlab.core.arguments import as_real
 from quantlab.core.qparams import QParams
 from quantlab.qat.ste import broadcast_qparams, straight_through_mask
 
@@ -112,6 +113,8 @@ def quantize_random_part(
 
     Raises
     ------
+    TypeError
+        If ``share`` is not a number.
     ValueError
         If ``share`` is not from 0 to 1, or the parameters do not fit the shape.
 
@@ -127,7 +130,7 @@ def quantize_random_part(
     >>> quantize_random_part(x, qp, share=0.5, rng=np.random.default_rng(0))[0]
     array([0.3, 0.3, 0.3, 0. , 0. , 0. ], dtype=float32)
     """
-    if not 0 <= share <= 1:
+    if not 0 <= as_real("share", share) <= 1:
         raise ValueError(f"share={share}; expected a number from 0 to 1")
     x = np.asarray(x, np.float32)
     drawn = rng.random(x.shape, np.float32) < share

@@ -4,11 +4,11 @@ Values and gradients are those of the numpy functions, so that what was understo
 one's own: put a module on a weight with ``torch.nn.utils.parametrize``, or between two layers.
 """
 
-import math
-
 import torch
 
 from quantlab.core.grid import Grid
+from quantlab.qat.clipping import clip_qparams
+from quantlab.qat.lsq import gradient_scale
 
 __all__ = ["LearnedClip", "LearnedStep", "StraightThrough", "add_rounding_noise", "quantize_random_part"]
 
@@ -20,6 +20,15 @@ def _along(parameter: torch.Tensor, x: torch.Tensor, axis: int | None) -> torch.
 
 def _others(x: torch.Tensor, axis: int | None) -> list[int]:
     return [i for i in range(x.ndim) if axis is None or i != axis % x.ndim]
+
+
+def _begin(parameter: torch.Tensor, value: torch.Tensor) -> None:
+    """Give a learned range its first value; ValueError unless it fits and is finite."""
+    if value.shape != parameter.shape:
+        raise ValueError(f"x has {value.numel()} slices along the axis; expected channels={parameter.numel()}")
+    if not value.isfinite().all():
+        raise ValueError("the first x is empty, or holds NaN or infinities; a range needs finite values")
+    parameter.copy_(value)
 
 
 class _Round(torch.autograd.Function):
@@ -61,6 +70,11 @@ class LearnedStep(torch.nn.Module):
     samples : bool
         Whether axis 0 of the input counts samples: then the gradient scale takes the features of one sample.
 
+    Raises
+    ------
+    ValueError
+        If no mark lies above 0; in ``forward``, if the first values are empty, not finite, or not so many channels.
+
     Examples
     --------
     >>> quantizer = LearnedStep(Grid(n_bits=2), channels=1)
@@ -71,6 +85,7 @@ class LearnedStep(torch.nn.Module):
     def __init__(self, grid: Grid, *, channels: int | None = None, axis: int = 0, samples: bool = False):
         super().__init__()
         self.grid, self.samples, self.axis = grid, samples, None if channels is None else axis
+        gradient_scale(1, grid=grid)  # refuses a grid with no mark above 0
         self.step = torch.nn.Parameter(torch.zeros(() if channels is None else channels))
         self.register_buffer("ready", torch.tensor(False))
 
@@ -78,12 +93,11 @@ class LearnedStep(torch.nn.Module):
         """Return the rounded values; the first ones set the step."""
         with torch.no_grad():
             if not self.ready:
-                size = x.abs().mean(_others(x, self.axis))
-                self.step.copy_(2 * size / math.sqrt(self.grid.quant_max))
+                _begin(self.step, 2 * x.abs().mean(_others(x, self.axis)) / self.grid.quant_max**0.5)
                 self.ready.fill_(True)
             self.step.clamp_(min=2.0**-23)
         n = x.numel() // (len(x) if self.samples else 1) // self.step.numel()
-        return _Round.apply(x, self.step, self.grid, self.axis, 1 / math.sqrt(n * self.grid.quant_max))
+        return _Round.apply(x, self.step, self.grid, self.axis, gradient_scale(n, grid=self.grid))
 
 
 class StraightThrough(torch.nn.Module):
@@ -128,6 +142,11 @@ class LearnedClip(torch.nn.Module):
     axis : int
         Without ``channels`` it means nothing.
 
+    Raises
+    ------
+    ValueError
+        If the grid is neither unsigned nor narrow; in ``forward`` as `LearnedStep`.
+
     Examples
     --------
     >>> quantizer = LearnedClip(Grid(n_bits=2, signed=False))
@@ -137,8 +156,7 @@ class LearnedClip(torch.nn.Module):
 
     def __init__(self, grid: Grid, *, channels: int | None = None, axis: int = 0):
         super().__init__()
-        if grid.quant_min not in (0, -grid.quant_max):
-            raise ValueError(f"grid={grid}; expected an unsigned grid, or a signed one with narrow=True")
+        clip_qparams(1.0, grid=grid)  # refuses a grid that does not end at -alpha
         self.grid, self.axis = grid, None if channels is None else axis
         self.alpha = torch.nn.Parameter(torch.zeros(() if channels is None else channels))
         self.register_buffer("ready", torch.tensor(False))
@@ -148,14 +166,14 @@ class LearnedClip(torch.nn.Module):
         grid = self.grid
         with torch.no_grad():
             if not self.ready:
-                self.alpha.copy_((x.abs() if grid.signed else x).amax(_others(x, self.axis)))
+                _begin(self.alpha, (x.abs() if grid.signed else x).amax(_others(x, self.axis)))
                 self.ready.fill_(True)
             self.alpha.clamp_(min=grid.quant_max * 2.0**-23)
         end = _along(self.alpha, x, self.axis)
         inside = ((x >= 0) | grid.signed) & (x.abs() < end)
         clipped = torch.where(inside, x, torch.where(x > 0, end, -end if grid.signed else torch.zeros_like(end)))
-        step = (self.alpha / grid.quant_max).detach()
-        return clipped + (_Round.apply(x, step, grid, self.axis, 1.0) - clipped).detach()
+        rounded = _Round.apply(x, self.alpha / grid.quant_max, grid, self.axis, 1.0)
+        return clipped + (rounded - clipped).detach()
 
 
 def add_rounding_noise(x: torch.Tensor, step: torch.Tensor, *, grid: Grid, noise: torch.Tensor) -> torch.Tensor:

@@ -173,7 +173,6 @@ class WeightQuantizer(Layer):
         super().__init__()
         check_rule(rule, rng, among=FIXED)
         self.grid, self.axis, self.rule, self.rng = grid, axis, rule, rng
-        self.quantizing = True
 
     def qparams(self, W: np.ndarray) -> QParams:
         """Return scale and zero point of the weights as they are now."""
@@ -185,9 +184,6 @@ class WeightQuantizer(Layer):
         self._kept = None
         if not training:
             return fake_quantize(W, self.qparams(W))
-        if not self.quantizing:
-            self._kept = (np.True_,)
-            return W
         W_hat, mask = quantize_in_training(W, self.qparams(W), rule=self.rule, rng=self.rng)
         self._kept = (mask,)
         return W_hat

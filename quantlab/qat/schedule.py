@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from quantlab.core.arguments import as_integer
 from quantlab.nn.layers import Layer, Sequential
 from quantlab.nn.pool_layers import Residual
 from quantlab.qat.fold import QATConvBatchNorm
@@ -14,7 +15,7 @@ __all__ = ["Schedule", "walk"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Epochs, counted from 0, at whose beginning something changes; None is never.
+    """Epochs, counted from 0, at whose beginning something changes; None is never, where it is allowed.
 
     The usual order: first the network, then the ranges, then only the weights. Activations may be quantized late,
     since at first their ranges change fast (Jacob et al. 2018, section 3.1). Observers stop, so that the last epochs
@@ -32,6 +33,8 @@ class Schedule:
 
     Raises
     ------
+    TypeError
+        If an epoch is not an integer.
     ValueError
         If an epoch is negative; in ``apply``, if it is.
 
@@ -50,7 +53,9 @@ class Schedule:
 
     def __post_init__(self):
         for name, epoch in vars(self).items():
-            if epoch is not None and epoch < 0:
+            if epoch is None and name != "quantize_activations_at":
+                continue
+            if as_integer(name, epoch) < 0:
                 raise ValueError(f"{name}={epoch}; expected 0 or more: epochs are counted from 0")
 
     def stage(self, epoch: int) -> dict[str, bool]:

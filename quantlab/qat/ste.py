@@ -14,6 +14,7 @@ from quantlab.core.grid import Grid
 from quantlab.core.qparams import QParams
 
 __all__ = [
+    "along_axis",
     "broadcast_qparams",
     "fake_quantize_backward",
     "fake_quantize_learnable",
@@ -38,15 +39,27 @@ def broadcast_qparams(qp: QParams, shape: tuple[int, ...]) -> tuple[np.ndarray, 
     """
     expected = scale_shape(shape, axis=qp.axis, group_size=qp.group_size)
     if np.shape(qp.scale) != expected:
-        raise ValueError(f"qp.scale.shape={np.shape(qp.scale)}; expected {expected} for an array of shape {shape}")
+        raise ValueError(
+            f"scale has shape {np.shape(qp.scale)}; expected {expected} for an array of shape {shape}; choose the "
+            "parameters for this array, or check the axis"
+        )
     s, z = np.asarray(qp.scale), np.asarray(qp.zero_point, np.float32)
     if qp.axis is None:
         return s, z
-    axis = qp.axis % len(shape)
     if qp.group_size is not None:
-        return s.repeat(qp.group_size, axis), z.repeat(qp.group_size, axis)
-    along = [-1 if i == axis else 1 for i in range(len(shape))]
-    return s.reshape(along), z.reshape(along)
+        return s.repeat(qp.group_size, qp.axis), z.repeat(qp.group_size, qp.axis)
+    return along_axis(s, len(shape), axis=qp.axis), along_axis(z, len(shape), axis=qp.axis)
+
+
+def along_axis(values: np.ndarray, ndim: int, *, axis: int) -> np.ndarray:
+    """Return one value a slice in a shape that broadcasts against an array of ``ndim`` axes.
+
+    Examples
+    --------
+    >>> along_axis(np.array([0.5, 0.25]), 3, axis=-2).shape
+    (1, 2, 1)
+    """
+    return np.expand_dims(values, [i for i in range(ndim) if i != axis % ndim])
 
 
 def straight_through_mask(x: np.ndarray, qp: QParams) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from quantlab.core.windows import place_windows, window_slices
+from quantlab.core.windows import place_pool_windows, place_windows, window_slices
 
 CASES = list(itertools.product([1, 4, 7, 8], [1, 2, 3, 5], [1, 2, 3], [1, 2]))  # size, kernel, stride, dilation
 
@@ -72,3 +72,21 @@ def test_slices_pick_the_same_value_of_every_window():
 def test_errors_name_what_came(change, text):
     with pytest.raises(ValueError, match=text):
         place_windows((4, 4), **{"kernel": (2, 2), "stride": (1, 1), "padding": "valid", **change})
+
+
+def test_every_window_of_a_pool_sees_the_image():
+    """Against the windows themselves: all placements with explicit padding of images of up to 3 pixels."""
+    refused = 0
+    for n, k, s, before, after in itertools.product(*[range(1, 4)] * 3, *[range(4)] * 2):
+        if n + before + after < k:
+            continue
+        padding = ((before, after), (0, 0))
+        windows = place_windows((n, 1), kernel=(k, 1), stride=(s, 1), padding=padding)
+        starts = [i * s for i in range(windows.out[0])]
+        if all(start + k > before and start < before + n for start in starts):
+            assert place_pool_windows((n, 1), kernel=(k, 1), stride=(s, 1), padding=padding) == windows
+        else:
+            refused += 1
+            with pytest.raises(ValueError, match="a window lies outside the image; pad by less than size"):
+                place_pool_windows((n, 1), kernel=(k, 1), stride=(s, 1), padding=padding)
+    assert refused > 50

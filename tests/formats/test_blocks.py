@@ -307,6 +307,7 @@ def test_bits_shapes_and_dtypes(name):
         (lambda: quantize_nvfp4(np.ones(64), tensor_scale=0.0), ValueError, "tensor_scale=0.0 is not in 2"),
         (lambda: quantize_nvfp4(np.ones(64), tensor_scale=np.nan), ValueError, "tensor_scale=nan"),
         (lambda: quantize_mx(np.ones(64), scale_mode="round"), ValueError, "'round' is unknown.*'rceil'"),
+        (lambda: quantize_mx(np.ones(64), element=FLOAT8_E8M0FNU), ValueError, "float8_e8m0fnu is no element of MX"),
     ],
 )
 def test_errors_say_what_is_wrong(call, error, words):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quantlab.lab.litert import ModelWriter
+from quantlab.lab.tflite_writer import ModelWriter
 
 
 def fully_connected_model(leading, w_q, bias_q, *, x_qp, w_scale, y_qp, activation=None):

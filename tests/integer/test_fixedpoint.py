@@ -166,7 +166,12 @@ def test_errors_name_what_came():
         multiply_by_quantized_multiplier(2**31, 2**30, 0, rounding="single")
     with pytest.raises(ValueError, match="shift=31; expected -31 to 30"):
         multiply_by_quantized_multiplier(1, 2**30, 31, rounding="single")
-    with pytest.raises(ValueError, match="x << shift reaches"):
-        multiply_by_quantized_multiplier(2**30, 2**30, 2, rounding="ruy")
-    with pytest.raises(ValueError, match="exponent=-1; expected 0 to 31"):
-        rounding_divide_by_pot(1, -1)
+    for rounding in ("gemmlowp", "ruy"):
+        with pytest.raises(
+            ValueError, match="x << shift reaches from 4294967296 .* int32 can hold: .* check the scales"
+        ):
+            multiply_by_quantized_multiplier(2**30, 2**30, 2, rounding=rounding)
+    for exponent in (-1, 32):
+        with pytest.raises(ValueError, match=f"exponent={exponent}; expected 0 to 31"):
+            rounding_divide_by_pot(1, exponent)
+    assert rounding_divide_by_pot(np.array([2**30, 2**30 - 1, -(2**30)]), 31).tolist() == [1, 0, -1]

@@ -5,11 +5,12 @@ import pytest
 
 from quantlab.lab import litert
 from quantlab.lab.compare import Compared, compare_tensors
+from quantlab.lab.tflite_writer import ModelWriter
 
 
 def model():
     """A ReLU that cannot round, then a sum that rounds a tie for every odd code."""
-    writer = litert.ModelWriter()
+    writer = ModelWriter()
     x, cut = (writer.tensor((1, 64), np.int8, scale=0.5, zero_point=0) for _ in range(2))
     y = writer.tensor((1, 64), np.int8, scale=2.0, zero_point=0)
     writer.operator("RELU", inputs=[x], outputs=[cut], version=2)

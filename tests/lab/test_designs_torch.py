@@ -185,3 +185,9 @@ def test_errors_say_the_way_out(data, lite):
     swish = fold_stack(Stack(DESIGNS["swish"], seeds=[0]).eval())
     with pytest.raises(ValueError, match="choose a design with ReLU6"):
         network_of(swish, 0)
+    for k in (-1, 2):
+        with pytest.raises(ValueError, match=f"k={k}; the stack holds networks 0 to 1"):
+            network_of(lite, k)
+    for factor in (0.0, -2.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"factor={factor}; expected a number above 0"):
+            lite.with_loud_channel(factor)

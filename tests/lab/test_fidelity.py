@@ -6,7 +6,7 @@ from PIL import Image
 
 from quantlab import sqnr_db
 from quantlab.lab.data import photographs
-from quantlab.lab.fidelity import CALIBRATION, TEST, fidelity, fidelity_set, paired_difference
+from quantlab.lab.fidelity import CALIBRATION, TEST, Judge, fidelity, fidelity_set, paired_difference
 from quantlab.lab.labelled import IMAGENETTE, accuracy, download_imagenette, labelled_images
 
 
@@ -91,6 +91,18 @@ def test_a_difference_is_paired():
     assert found.high - found.low < 1e-9
     alone = fidelity(y + noise, y, pictures=pictures).sqnr
     assert alone.high - alone.low > 5
+    # the difference of the two ratios, and 200 dB for a copy
+    first, second = (fidelity(y + k * noise**3, y, pictures=pictures).sqnr.value for k in (3, 1))
+    assert abs(paired_difference(y + 3 * noise**3, y + noise**3, y, pictures=pictures).value - (first - second)) < 1e-9
+    assert abs(paired_difference(y, y + noise, y, pictures=pictures).value - (200 - alone.value)) < 1e-9
+
+
+def test_every_third_question():
+    x, y = np.arange(12.0)[:, None], np.random.default_rng(9).normal(size=(12, 5))
+    judge = Judge(x, y, np.arange(12) // 3).every(3)
+    assert judge.x.ravel().tolist() == [0, 3, 6, 9]
+    assert np.array_equal(judge.reference, y[[0, 3, 6, 9]])
+    assert judge.pictures.tolist() == [0, 1, 2, 3]
 
 
 def test_errors_name_what_came():
@@ -103,6 +115,26 @@ def test_errors_name_what_came():
         fidelity(y * np.nan, y, pictures=[0, 0, 1, 1])
     with pytest.raises(ValueError, match="without a second one"):
         fidelity(y, y, pictures=[0, 0, 0, 0])
+    with pytest.raises(ValueError, match=r"logits.shape=\(3, 6\)"):
+        paired_difference(y, y[:3], y, pictures=[0, 0, 1, 1])
+    with pytest.raises(ValueError, match=r"pictures.shape=\(3,\)"):
+        paired_difference(y, y, y, pictures=[0, 0, 1])
+    with pytest.raises(ValueError, match="NaN or infinities"):
+        paired_difference(y, y * np.nan, y, pictures=[0, 0, 1, 1])
+
+
+def test_of_equal_logits_the_lower_class_is_the_larger():
+    """Among hundreds too, where a quick sort is not stable: of the even classes 0, 2, 4, 6, 8 are the five largest."""
+    logits = np.tile(np.arange(300) % 2 == 0, (6, 1)).astype(float)
+    found = fidelity(logits, np.eye(300)[[0, 4, 8, 6, 10, 298]], pictures=[0, 0, 0, 1, 1, 1])
+    assert (found.top1.value, found.top5.value) == (1 / 6, 4 / 6)
+
+
+def test_logits_may_be_codes():
+    """Unsigned integers cannot be negated, which sorting from the largest would do."""
+    codes = np.random.default_rng(8).permutation(240).reshape(24, 10).astype(np.uint8)
+    found = fidelity(codes, codes, pictures=np.arange(24) // 6)
+    assert (found.top1.value, found.top5.value) == (1, 1)
 
 
 def test_labelled_images_come_from_folders(tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from quantlab import Grid, QParams
-from quantlab.lab.litert import KERNELS, ModelWriter, Session, fully_connected_model, run, tensors
+from quantlab.lab.litert import KERNELS, Session, fully_connected_model, run, tensors
+from quantlab.lab.tflite_writer import ModelWriter
 
 QP = QParams(scale=0.5, zero_point=0, grid=Grid(n_bits=8))
 W_Q, BIAS_Q = np.array([[1, 2], [-3, 4]], np.int8), np.array([3, -5], np.int32)

@@ -119,7 +119,7 @@ def test_batches():
         assert ones.tolist() == [1] * len(tokens) + [0] * (256 - len(tokens))
 
 
-@pytest.mark.parametrize("function", [minilm_batch, minilm_embeddings])
+@pytest.mark.parametrize("function", [minilm_batch, minilm_embeddings, minilm_tokens])
 @pytest.mark.parametrize("sentences", ["one", []])
 def test_bad_sentences(function, sentences):
     with pytest.raises(ValueError, match="give a list of at least one sentence"):

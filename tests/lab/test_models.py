@@ -180,6 +180,8 @@ class TestMiniLM:
         for nothing in ([], "a text"):
             with pytest.raises(ValueError, match="give a list of at least one sentence"):
                 minilm_activations(nothing, layers=["embeddings"])
+        with pytest.raises(ValueError, match="side='both'; expected 'input' or 'output'"):
+            minilm_activations(SENTENCES, layers=["embeddings"], side="both")
 
 
 def encoder_layer(w, name):

@@ -103,6 +103,14 @@ def test_the_same_numbers(make):
     )
 
 
+def test_a_sum_of_one_tensor_with_itself():
+    net, x = Doubled().eval(), torch.rand(2, 3, 5, 5)
+    with torch.no_grad():
+        want = net(x).numpy()
+    got = network_from_torch(net, x).forward(np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy()))
+    assert np.abs(got - want).max() < 3e-6
+
+
 def test_rows():
     net, x = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 2, bias=False)).eval(), torch.rand(3, 5)
     network = network_from_torch(net, x)
@@ -120,6 +128,18 @@ def test_names_and_padding():
     assert network["block1.shortcut"].options["padding"] == "valid"
 
 
+class Doubled(nn.Module):
+    """A sum of a tensor with itself, which the graph lists as one input."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return (x + x).mean((2, 3))
+
+
 class Call(nn.Module):
     def __init__(self, function):
         super().__init__()
@@ -130,18 +150,18 @@ class Call(nn.Module):
 
 
 REFUSED = [
-    (nn.Conv2d(3, 3, 3, dilation=2), "'0': expected dilation 1; a network has nothing else"),
-    (nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"), "expected zeros"),
+    (nn.Conv2d(3, 3, 3, dilation=2), r"'_0' \(0\): expected dilation 1; a network has nothing else"),
+    (nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"), "expected padding with zeros"),
     (nn.ConvTranspose2d(3, 3, 3), r"module '0' is ConvTranspose2d\(3, 3"),
     (nn.Sigmoid(), "module '0' is Sigmoid"),
-    (nn.MaxPool2d(2, ceil_mode=True), "expected floor"),
+    (nn.MaxPool2d(2, ceil_mode=True), "expected sizes rounded down"),
     (nn.AvgPool2d(3, padding=1), "expected padding not counted"),
     (nn.AdaptiveAvgPool2d(2), "module '0' is AdaptiveAvgPool2d"),
     (nn.BatchNorm2d(3, track_running_stats=False), "expected running statistics"),
     (nn.Flatten(2), "expected from axis 1 to the last"),
     (nn.Flatten(), "returns the flattened image '0', whose order is another here"),
-    (nn.Linear(10, 3), "expected rows"),
-    (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 3, 1)), "'0.1': expected image"),
+    (nn.Linear(10, 3), "expected rows of features"),
+    (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 3, 1)), r"\(0.1\): expected a batch of images"),
 ]
 
 
@@ -157,13 +177,62 @@ def test_layers_that_a_network_does_not_have(layer, says):
         (lambda x: x * 2, r"'mul' calls mul\(fc, 2\); a network has sums, ReLU"),
         (lambda x: x + 1, "'add' calls add"),
         (torch.sigmoid, "'sigmoid' calls sigmoid"),
-        (lambda x: (x, x), "returns several values"),
+        (lambda x: (x, x), r"returns \(fc, fc\); a network returns one tensor"),
+        (lambda x: None, "returns None; a network returns one tensor"),
         (lambda x: x.mean(1), "'mean' calls mean"),
     ],
 )
 def test_calls_that_a_network_does_not_have(function, says):
     with pytest.raises(ValueError, match=says):
         network_from_torch(Call(function).eval(), torch.rand(3, 4))
+
+
+class Two(nn.Module):
+    """Two layers of the same input, and a choice of what to do with them."""
+
+    def __init__(self, function, n_out=4):
+        super().__init__()
+        self.function, self.a, self.b = function, nn.Linear(4, 4), nn.Linear(4, n_out)
+
+    def forward(self, x):
+        return self.function(self.a, self.b, x)
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+def first_of_two(a, b, x):
+    kept = a(x)
+    b(x)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        (Two(first_of_two), "the module returns 'a', which is not what it computes last"),
+        (Two(lambda a, b, x: a(x) + b(x), n_out=1), "expected two tensors of one shape"),
+        (Two(lambda a, b, x: x), "the module returns 'input', which is not what it computes last"),
+    ],
+)
+def test_what_a_list_of_nodes_cannot_say(module, says):
+    with pytest.raises(ValueError, match=says):
+        network_from_torch(module.eval(), torch.rand(3, 4))
+
+
+def test_a_second_input():
+    with pytest.raises(ValueError, match="takes 2 inputs, x, y; a network takes one"):
+        network_from_torch(TwoInputs().eval(), torch.rand(3, 4))
+
+
+def test_a_layer_that_is_called_twice_is_two_nodes():
+    net, x = Two(lambda a, b, x: b(a(a(x)))).eval(), torch.rand(3, 4)
+    network = network_from_torch(net, x)
+    assert [node.name for node in network.nodes] == ["a", "a_1", "b"]
+    with torch.no_grad():
+        assert np.abs(network.forward(x.numpy()) - net(x).numpy()).max() < 1e-6
 
 
 def test_training_mode():

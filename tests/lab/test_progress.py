@@ -61,7 +61,10 @@ def test_a_damaged_file_is_set_aside_with_a_message(file, damage, capsys):
     file.parent.mkdir()
     file.write_bytes(damage)
     assert record("03.2", solved=True, path=file)
-    said = "the progress file could not be read; it is kept as progress.damaged-1.json, and a new one begins\n"
+    said = (
+        "the progress file could not be read; it is kept as progress.damaged-1.json, and a new one begins. "
+        "quantlab check NN enters what your copy of exercise NN holds\n"
+    )
     assert capsys.readouterr().out == said
     assert (file.parent / "progress.damaged-1.json").read_bytes() == damage
     assert read_progress(file)["03.2"]["solved"]

@@ -177,11 +177,47 @@ def test_sums_of_all_pairs(shape):
         sum_codes(a, b[:0], y_qp=y_qp)
 
 
+class ThereAndBack(nn.Module):
+    def __init__(self, dtype):
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x):
+        return torch.quantize_per_tensor(x, 0.1, 3, self.dtype).dequantize()
+
+
+@pytest.mark.parametrize("dtype", [torch.qint8, torch.quint8])
+def test_both_kinds_of_codes(dtype):
+    graph, x = torch.fx.symbolic_trace(ThereAndBack(dtype)), torch.linspace(-20, 40, 1001)
+    found = compare_nodes(graph, x)
+    assert [(each.kind, each.n, each.wrong) for each in found.values()] == [
+        ("quantize", 1001, 0),
+        ("dequantize", 1001, 0),
+    ]
+
+
 def test_the_mean_of_codes_rounds_ties_to_even():
     for codes, mean in [((0, 1), 0), ((1, 2), 2), ((2, 3), 2), ((0, 3), 2)]:
         x = torch.tensor(codes, dtype=torch.uint8).reshape(1, 1, 1, 2)
         x = torch._make_per_tensor_quantized_tensor(x, 0.5, 3)
         assert int(nn.AdaptiveAvgPool2d(1)(x).int_repr()) == mean
+
+
+def test_a_mean_of_floats_is_within_its_bound():
+    """Sums of 961 values in another order: not equal, so the bound is needed, and within it."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+    x = images(200, (1, 31, 31))
+    found = compare_nodes(torch.fx.symbolic_trace(net), x)["1"]
+    assert (found.kind, found.wrong) == ("float32", 0)
+    assert 0 < found.largest < 1e-5
+
+
+def test_a_float_layer_with_another_padding_is_refused():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), nn.ReLU()).eval()
+    x = images(5, (1, 8, 8))
+    with pytest.raises(ValueError, match="expected padding with zeros"):
+        compare_nodes(mixed_module(net, x, keep_float=["0"]), x)
 
 
 def test_what_is_refused():
@@ -190,6 +226,12 @@ def test_what_is_refused():
         ValueError, match=r"keep_float names \['3'\]; the linear layers and convolutions are 0, 3.body.0"
     ):
         mixed_module(net, x, keep_float=["3"])
+    with pytest.raises(ValueError, match=r"keep_float names \['0'\]; .* are none"):
+        mixed_module(nn.Sequential(nn.ReLU()).eval(), x, keep_float=["0"])
+    with pytest.raises(TypeError, match="keep_float='0'; expected a list of names"):
+        mixed_module(net, x, keep_float="0")
+    with pytest.raises(ValueError, match="x holds no samples"):
+        mixed_module(net, x[:0], keep_float=[])
     with pytest.raises(ValueError, match="training mode"):
         mixed_module(own_resnet().train(), x, keep_float=["0"])
     odd = mixed_module(nn.Sequential(nn.Linear(4, 4), nn.Sigmoid()).eval(), torch.rand(3, 4), keep_float=[])

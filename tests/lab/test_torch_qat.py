@@ -284,6 +284,27 @@ def test_a_single_sample_left_over_is_left_out():
     assert len(fit(net, torch.rand(65, 2), torch.zeros(65, dtype=torch.int64), n_epochs=2, lr=0.01, seed=0)) == 2
 
 
+def test_the_loss_of_an_epoch_is_the_mean_over_what_was_seen():
+    """65 equal samples, of which 64 are seen: at no step size worth the name their loss is that of one."""
+    net, x = nn.Linear(2, 2), torch.ones(65, 2)
+    want = nn.functional.cross_entropy(net(x[:1]), torch.zeros(1, dtype=torch.int64)).item()
+    (loss,) = fit(net, x, torch.zeros(65, dtype=torch.int64), n_epochs=1, lr=1e-12, seed=0)
+    assert loss == pytest.approx(want, rel=1e-6)  # the same float32 operations on each of 64 rows
+
+
+def test_the_seed_is_the_order_of_the_batches():
+    x = torch.rand(96, 2, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > x[:, 1]).long()
+
+    def losses(seed):
+        torch.manual_seed(0)  # the same first weights
+        return fit(nn.Linear(2, 2), x, y, n_epochs=2, lr=0.1, seed=seed)
+
+    first, again, other = losses(3), losses(3), losses(4)
+    assert first == again
+    assert first != other
+
+
 # torchao's PT2E, the successor
 
 

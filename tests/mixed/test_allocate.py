@@ -13,6 +13,7 @@ from quantlab.mixed.allocate import (
     allocate_uniform,
 )
 from quantlab.mixed.pareto import allocation_front, pareto_front
+from quantlab.mixed.problem import Allocation
 
 METHODS = [allocate_brute_force, allocate_dynamic, allocate_greedy, allocate_integer, allocate_uniform]
 EXACT = [allocate_brute_force, allocate_dynamic, allocate_integer]
@@ -92,12 +93,54 @@ def test_real_costs(seed):
     assert found.cost <= budget
 
 
+def test_choices_that_can_be_in_no_optimum_do_no_harm():
+    """Costs and losses 1e15 and 1e30 times those that matter: HiGHS takes no such numbers, and need not see them."""
+    costs, losses = [[0, 1e-6, 1e9], [0, 1e-6, 2e9], [0, 5e-7, 1e9]], [[3, 2, 0], [5, 2.5, 0], [4, 3.2, 0]]
+    assert allocate_integer(costs, losses, budget=1.5e-6).choices.tolist() == [0, 1, 1]
+    costs, losses = np.tile([0, 1, 2], (3, 1)), [[1e30, 1, 0], [1e30, 1.5, 0], [2e30, 1.25, 0]]
+    assert allocate_integer(costs, losses, budget=4).choices.tolist() == [1, 2, 1]
+
+
+def test_a_choice_that_takes_all_the_room_stays_in_the_program():
+    """2.6 - 1.1 is a last bit more than 5.1 - (1.1 + 0.4 + 2.1), and the allocation fits all the same."""
+    costs, losses = np.array([[1.1, 2.6], [0.4, 1.7], [2.1, 2.5]]), [[9.0, 0.0], [5.0, 0.0], [3.0, 0.0]]
+    budget = 5.1
+    assert costs[0, 1] - costs[0, 0] > budget - costs[:, 0].sum()
+    want = allocate_brute_force(costs, losses, budget=budget)
+    assert want.choices.tolist() == [1, 0, 0]
+    assert allocate_integer(costs, losses, budget=budget).loss == want.loss
+
+
 def test_a_solution_over_budget_by_less_than_the_solver_sees_is_not_returned():
     costs = np.array([[0.0, 1.0], [0.0, 1.0 + 1e-9]])
     losses = np.array([[5.0, 0.0], [5.0, 0.0]])
     found = allocate_integer(costs, losses, budget=2.0)
     assert found.cost <= 2.0
     assert found.loss == 5.0
+
+
+@pytest.mark.parametrize("seed", [14, 17, 22])
+def test_many_allocations_nearly_as_good(seed):
+    """Every byte is worth nearly the same: HiGHS's usual relative gap of 1e-4 ends a few 1e-5 above the optimum."""
+    rng = np.random.default_rng(seed)
+    costs = np.cumsum(rng.integers(50, 100, (40, 3)), axis=1)
+    losses = (400 - costs) * (1 + 0.01 * rng.random((40, 3)))
+    budget = int((costs[:, 0].sum() + costs[:, 2].sum()) / 2)
+    found, want = (method(costs, losses, budget=budget).loss for method in (allocate_integer, allocate_dynamic))
+    excess = allocate_greedy(costs, losses, budget=budget).loss - losses.min(axis=1).sum()
+    assert abs(found - want) <= 1.1e-6 * excess  # its absolute gap, and the rounding of 40 sums
+
+
+def test_brute_force_sums_as_everybody_does():
+    """Nine costs in tenths, added one after another and by numpy: the last bits differ, in either direction."""
+    for row in ([2.5, 1.9, 1.5, 0.8, 0.9, 0.2, 0.3, 0.1, 0.6], [1.7, 2.8, 0.9, 2.4, 2.0, 0.1, 1.2, 2.5, 1.7]):
+        costs, losses = np.column_stack([np.zeros(9), row]), np.tile([1.0, 0.0], (9, 1))
+        whole = np.array(row).sum()
+        assert whole != sum(row)
+        assert allocate_brute_force(costs, losses, budget=whole).loss == 0
+        found = allocate_brute_force(costs, losses, budget=np.nextafter(whole, 0))
+        assert found.loss == 1
+        assert found.cost < whole
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -123,6 +166,37 @@ def test_rounding_of_costs(seed):
     assert found.cost <= budget
     assert found.loss >= allocate_brute_force(costs, losses, budget=budget).loss
     assert found.loss <= allocate_brute_force(costs, losses, budget=budget - 5 * unit).loss
+
+
+def test_units_that_binary_numbers_do_not_hold():
+    """Tenths and the like: quotients are a last bit too large or too small, and the result fits all the same."""
+    rng, over, optimal = np.random.default_rng(0), 0, 0
+    for unit in 40 * [0.1, 0.01, 0.3, 0.7, 1e-3]:
+        n, losses = rng.integers(0, 40, (3, 3)), rng.integers(0, 50, (3, 3))
+        costs, budget = n * unit, rng.integers(n.min(axis=1).sum() + 3, n.max(axis=1).sum() + 4) * unit
+        found = allocate_dynamic(costs, losses, budget=budget, unit=unit)
+        over += found.cost > budget
+        assert found.loss <= allocate_brute_force(costs, losses, budget=budget - 3 * unit).loss
+        optimal += found.loss == allocate_brute_force(costs, losses, budget=budget).loss
+    assert over == 0
+    assert 0 < optimal < 200  # exact only in whole numbers of a unit
+    # 0.9 / 0.3 and the number below 0.9 over 0.3 are both 3.0: the table holds 0.9, the budget does not.
+    below = np.nextafter(0.9, 0)
+    assert allocate_dynamic([[0.5, 0.9]], [[1.0, 0.0]], budget=below, unit=0.3).cost == 0.5
+    with pytest.raises(
+        ValueError, match="unit=0.3 rounds costs so that nothing fits budget=0.8999.*; choose a smaller"
+    ):
+        allocate_dynamic([[0.85, 0.9]], [[1.0, 0.0]], budget=below, unit=0.3)
+
+
+def test_greedy_does_not_spend_a_last_bit_too_much():
+    """0.5 - 0.4 is the room that is left, and 0.5 + 0.3 + 0.0 is a last bit over the budget all the same."""
+    costs, losses = np.array([[0.4, 0.5], [0.3, 1.0], [0.0, 0.4]]), np.array([[9.0, 0.0], [9.0, 8.0], [0.0, 0.0]])
+    budget = np.nextafter(0.8, 0)
+    assert costs[0, 1] - costs[0, 0] <= budget - costs[:, 0].sum()
+    found = allocate_greedy(costs, losses, budget=budget)
+    assert found.cost <= budget
+    assert found.choices.tolist() == [0, 0, 0]
 
 
 def test_rounding_loses_something_somewhere():
@@ -179,6 +253,18 @@ def test_one_layer_one_choice_and_infinite_budget(method):
     assert (found.choices.tolist(), found.cost, found.loss) == ([0], 7.0, -2.0)
     assert method([[0.0, 3.0]], [[1.0, 0.0]], budget=np.inf).choices.tolist() == [1]
     assert method([[0.0, 0.0]], [[1.0, 0.5]], budget=0).loss == 0.5
+    assert method([[2.0, 1.0]], [[0.5, 0.5]], budget=2).loss == 0.5
+
+
+def test_of_equal_losses_uniform_takes_the_cheaper_then_the_first():
+    costs, losses = [[3.0, 2.0, 2.0]], [[0.5, 0.5, 0.5]]
+    assert allocate_uniform(costs, losses, budget=3).choices.tolist() == [1]
+
+
+def test_the_chosen_values():
+    found = Allocation(np.array([1, 0]), 12.0, 0.5)
+    assert found.pick([4, 8]).tolist() == [8, 4]
+    assert found.pick([[4, 8], [16, 32]]).tolist() == [8, 16]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -201,17 +287,36 @@ def test_bad_tables(method, costs, losses, budget, complaint):
         method(costs, losses, budget=budget)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("budget", [None, "5"])
+def test_a_budget_is_a_number(method, budget):
+    with pytest.raises(TypeError, match=f"budget={budget!r} is a .*; pass one real number"):
+        method([[4, 8]], [[1, 0]], budget=budget)
+
+
 def test_bad_options():
     with pytest.raises(ValueError, match="holds no uniform allocation: the cheapest costs 9, which is 4 too much"):
         allocate_uniform([[1, 8], [8, 1]], np.zeros((2, 2)), budget=5)
+    most = np.tile(np.arange(4), (11, 1))  # 2**22 allocations, as many as are tried
+    assert allocate_brute_force(most, -most, budget=1).loss == -1
     with pytest.raises(ValueError, match="are 16,777,216 allocations; .* use allocate_dynamic"):
         allocate_brute_force(np.ones((12, 4)), np.ones((12, 4)), budget=100)
-    with pytest.raises(ValueError, match="unit=0; expected a positive number"):
-        allocate_dynamic([[1]], [[1]], budget=1, unit=0)
+    for unit in (0, -1, np.inf, np.nan):
+        with pytest.raises(ValueError, match=f"unit={unit}; expected a positive number"):
+            allocate_dynamic([[1]], [[1]], budget=1, unit=unit)
+    with pytest.raises(TypeError, match="unit='1' is a str"):
+        allocate_dynamic([[1]], [[1]], budget=1, unit="1")
+    for costs, unit in (([[1, 2], [1, 2]], 1e-30), ([[1e300, 2e300]], 1)):
+        with pytest.raises(ValueError, match="than can be counted exactly; choose a unit of at least"):
+            allocate_dynamic(costs, np.zeros(np.shape(costs)), budget=3e300, unit=unit)
     with pytest.raises(ValueError, match="until the cheapest allocation is 2 over"):
         allocate_dynamic([[3.0], [3.0]], [[0.0], [0.0]], budget=6, unit=4)
-    with pytest.raises(ValueError, match="choose a unit of at least"):
-        allocate_dynamic([[0, 10**9 + 1], [0, 10**9]], np.zeros((2, 2)), budget=2e9)
+    for factor, unit in ((1, "14.9"), (2, "29.8")):  # 2 layers x 2e9 cells, of the common divisor each, over 2**28
+        with pytest.raises(ValueError, match=f"choose a unit of at least {unit}$"):
+            allocate_dynamic(factor * np.array([[0, 10**9 + 1], [0, 10**9]]), np.zeros((2, 2)), budget=factor * 2e9)
+    assert allocate_dynamic([[0, 10**9], [0, 10**9]], [[1, 0], [2, 0]], budget=10**9).loss == 1  # in units of 10**9
+    assert pareto_front([2.0, 1.0], [np.inf, np.inf]).tolist() == [1]  # infinities are compared as all others
+    assert pareto_front([], []).tolist() == []
     with pytest.raises(ValueError, match="NaN"):
         pareto_front([1.0], [np.nan])
     with pytest.raises(ValueError, match=r"expected \(points,\)"):

@@ -39,6 +39,16 @@ def test_products_are_those_of_the_exact_hessian(name, seed):
     np.testing.assert_allclose(to_torch(ours).numpy().ravel(), want, rtol=0, atol=2e-7)
 
 
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_the_length_of_the_direction_is_taken_out(factor):
+    """The step is the largest change of a weight, whatever the length of v; or else 1e6 v would cross every kink."""
+    network, (x, labels) = small_network(1), questions(1, 6)
+    v = np.random.default_rng(1).normal(size=(5, 4))
+    one, scaled = (hessian_vector_product(network, x, labels, name="hidden", v=k * v) for k in (1, factor))
+    assert np.abs(one).max() > 1e-3
+    np.testing.assert_allclose(scaled / factor, one, rtol=0, atol=4e-7)  # two errors of the size above
+
+
 def test_products_are_those_of_double_backward_in_one_piece():
     """With all layers' tensors in one list: a mix-up of names would show."""
     network, (x, labels) = small_network(4), questions(4, 6)
@@ -85,6 +95,15 @@ def test_hutchinson_finds_the_trace_and_knows_its_error():
 
 def test_a_layer_alone_and_a_single_probe():
     network, (x, labels) = small_network(6), questions(6, 6)
+    rng = np.random.default_rng(5)
+    signs = [rng.choice([-1.0, 1.0], size=(3, 5)) for _ in range(3)]
+    a, b, c = ((v * hessian_vector_product(network, x, labels, name="fc", v=v)).sum() for v in signs)
+    found = hessian_trace(network, x, labels, n_probes=3, rng=np.random.default_rng(5), names=["fc"])["fc"]
+    mean = (a + b + c) / 3
+    assert found.value == pytest.approx(mean, rel=1e-12)
+    # the unbiased variance of three numbers, and the error of their mean
+    variance = ((a - mean) ** 2 + (b - mean) ** 2 + (c - mean) ** 2) / 2
+    assert found.standard_error == pytest.approx(np.sqrt(variance / 3), rel=1e-9)
     found = hessian_trace(network, x, labels, n_probes=1, rng=np.random.default_rng(0), names=["fc"])
     assert list(found) == ["fc"]
     assert np.isnan(found["fc"].standard_error)
@@ -104,6 +123,15 @@ def test_fisher_is_the_mean_of_squares_of_a_loop_in_torch():
     mean = loss_gradients(network, x, labels)[1]
     assert all((found[name] >= mean[name] ** 2 - 1e-15).all() for name in found)  # Jensen
     assert all(found[name].sum() > 1.01 * (mean[name] ** 2).sum() for name in found)  # and it is another thing
+
+
+def test_fisher_squares_in_float64():
+    """The square of a float32 gradient of 1e-25 is no float32."""
+    params = {"W": np.zeros((2, 1), np.float32), "b": np.zeros(2, np.float32)}
+    network = Network([Node("fc", "linear", ("input",), params)])
+    found = fisher_diagonal(network, np.float32([[2e-25]]), np.array([0]))["fc"]
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, 1e-50, rtol=1e-6)
 
 
 def test_fisher_of_drawn_labels_is_the_hessian_of_a_linear_network():

@@ -50,8 +50,13 @@ def test_float_weights():
     W = np.array([[1 + 2**-11, 1 + 3 * 2**-11, 1e-9, -65504]], np.float32)
     assert store_weights(W, n_bits=16).tolist() == [[1, 1 + 2**-9, 0, -65504]]  # ties to even; too small is 0
     assert np.array_equal(store_weights(W, n_bits=32), W)
-    with pytest.raises(ValueError, match="beyond float16"):
-        store_weights(np.array([[7e4]]), n_bits=16)
+    for W in (7e4, 65505, np.inf):  # 65505 would round to 65504
+        with pytest.raises(ValueError, match="beyond float16"):
+            store_weights(np.array([[W]]), n_bits=16)
+    with pytest.raises(ValueError, match="finite"):
+        store_weights(np.array([[np.nan, 1.0]]), n_bits=8)
+    with pytest.raises(ValueError, match=r"expected weights \(out, \.\.\.\)"):
+        stored_bytes(np.float32(1), n_bits=8)
 
 
 def test_mixed_network_rounds_what_it_is_told():

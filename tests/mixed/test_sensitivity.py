@@ -99,6 +99,11 @@ def test_kl_is_scipys_and_survives_large_logits():
     assert abs(mean_kl(a + 1e4, b - 1e4) - mean_kl(a, b)) < 1e-9  # logits of 1e4 have steps of 2e-12
     assert mean_kl(np.array([[0.0, 2000.0]]), np.array([[2000.0, 0.0]])) == 2000
     assert mean_kl(a, a) == 0
+    coarse = mean_kl(a.astype(np.float32), b.astype(np.float32))  # computed in float64 all the same
+    assert (
+        abs(coarse - mean_kl(a.astype(np.float32).astype(np.float64), b.astype(np.float32).astype(np.float64))) < 1e-14
+    )
+    assert math.isnan(mean_kl(np.array([[np.nan, 0.0]]), np.zeros((1, 2))))
 
 
 def test_errors_name_the_way_out():
@@ -122,5 +127,6 @@ def test_errors_name_the_way_out():
         sensitivities(network, x[:0], **bits)
     with pytest.raises(ValueError, match=r"W of 'fc' has shape \(5, 3\); expected \(3, 5\)"):
         changed_logits(network, x, changes=[("fc", np.zeros((5, 3)))])
-    with pytest.raises(ValueError, match="twice"):
-        mean_kl(np.zeros((2, 3)), np.zeros((2, 4)))
+    for shape, other in (((2, 3), (2, 4)), ((0, 3), (0, 3)), ((3,), (3,))):
+        with pytest.raises(ValueError, match="twice"):
+            mean_kl(np.zeros(shape), np.zeros(other))

@@ -109,3 +109,22 @@ def test_errors_name_what_came():
         max_pool2d(x, size=(6, 6), stride=(1, 1))
     with pytest.raises(ValueError, match=r"x\.shape=\(5, 5\)"):
         average_pool2d(x[0, :, :, 0], size=(2, 2), stride=(1, 1))
+    for empty in (W[:0], W[:, :0], W[..., :0]):
+        with pytest.raises(ValueError, match=r"W\.shape=.* 1 or more of each"):
+            conv2d(x, empty, None, padding="same")
+    for pool in (max_pool2d, average_pool2d):
+        with pytest.raises(ValueError, match="a window lies outside the image"):
+            pool(x, size=(2, 2), stride=(1, 1), padding=((0, 0), (0, 2)))
+    with pytest.raises(TypeError, match=r"x\.dtype=int64; expected floats"):
+        max_pool2d(x.astype(np.int64), size=(2, 2), stride=(1, 1))
+
+
+def test_nan_and_nothing():
+    x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+    x[0, 1, 1] = np.nan
+    for pool in (max_pool2d, average_pool2d):
+        y = pool(x, size=(2, 2), stride=(2, 2))
+        assert np.isnan(y).ravel().tolist() == [True, False, False, False]
+        assert pool(x[:0], size=(2, 2), stride=(2, 2)).shape == (0, 2, 2, 1)
+    assert conv2d(x[:0], np.ones((3, 3, 3, 1)), None, padding="same").shape == (0, 4, 4, 3)
+    assert conv2d(np.ones((0, 4, 4, 2)), np.ones((2, 3, 3, 1)), None, padding="same", groups=2).shape == (0, 4, 4, 2)

@@ -65,6 +65,16 @@ def test_cross_entropy_equals_torch_for_ordinary_and_huge_logits():
         assert np.abs(d_logits - z.grad.numpy()).max() <= bound
 
 
+def test_cross_entropy_of_infinite_logits():
+    loss, gradient = softmax_cross_entropy(np.array([[-np.inf, 0.0]]), np.array([1]))
+    assert loss == 0
+    assert gradient.tolist() == [[0, 0]]
+    assert softmax_cross_entropy(np.array([[-np.inf, 0.0]]), np.array([0]))[0] == np.inf
+    with np.errstate(invalid="ignore"):
+        for bad in (np.nan, np.inf):
+            assert np.isnan(softmax_cross_entropy(np.array([[bad, 0.0]]), np.array([0]))[0])
+
+
 def test_sequential_equals_torch_end_to_end():
     rng = np.random.default_rng(4)
     model = Sequential([Linear(20, 30, rng=rng), ReLU(), Linear(30, 25, rng=rng), ReLU(), Linear(25, 4, rng=rng)])
@@ -112,5 +122,7 @@ def test_errors_name_what_came():
         softmax_cross_entropy(np.zeros((2, 3)), np.array([0, 3]))
     with pytest.raises(ValueError, match=r"logits\.shape=\(2, 3\) and labels\.shape=\(3,\)"):
         softmax_cross_entropy(np.zeros((2, 3)), np.array([0, 1, 2]))
+    with pytest.raises(TypeError, match=r"labels\.dtype=float64; expected integers"):
+        softmax_cross_entropy(np.zeros((1, 3)), np.zeros(1))
     with pytest.raises(ValueError, match="at least one sample"):
         softmax_cross_entropy(np.zeros((0, 3)), np.zeros(0, int))

@@ -1,6 +1,7 @@
 """The network as a list of nodes: what it computes, and what it refuses."""
 
 import weakref
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -146,6 +147,45 @@ def test_rewriting_leaves_the_original_alone():
 def test_nodes_refuse_what_they_are_not(fields, text):
     with pytest.raises(ValueError, match=text):
         Node(**{"name": "n", "op": "flatten", "inputs": (INPUT,), **fields})
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes"),
+    [
+        ("linear", {"W": (3, 2), "b": (7,)}),  # x @ W.T + b would broadcast
+        ("linear", {"W": (3, 2), "b": ()}),
+        ("linear", {"W": (3, 2), "b": (3, 1)}),
+        ("linear", {"W": (3, 1, 1, 2), "b": (3,)}),
+        ("conv", {"W": (3, 2), "b": (3,)}),
+        ("conv", {"W": (3, 1, 1, 2), "b": (3,), "limit": (2,)}),
+        ("batch_norm", {"gamma": (3,), "beta": (3,), "mean": (3,), "variance": (1,)}),
+    ],
+)
+def test_params_have_one_value_an_output(op, shapes):
+    with pytest.raises(ValueError, match="node 'n': params of shapes .*; expected those of the table at the head"):
+        Node(
+            "n",
+            op,
+            (INPUT,),
+            {k: np.ones(v) for k, v in shapes.items()},
+            activation="clip" if "limit" in shapes else None,
+        )
+
+
+def test_nodes_and_networks_are_themselves_alone():
+    """Arrays have no one truth value, so two nodes are equal only if they are the same object."""
+    a, b = (Node("n", "linear", (INPUT,), {"W": np.ones((2, 3)), "b": np.ones(2)}) for _ in range(2))
+    assert a != b
+    with pytest.raises(FrozenInstanceError):
+        a.name = "m"
+    assert len({a, b, a, Network([a]), Network([a])}) == 4
+
+
+def test_no_samples():
+    network = Network(
+        [Node("pool", "max_pool", (INPUT,), options={"size": (2, 2)}), Node("flat", "flatten", ("pool",))]
+    )
+    assert network.forward(np.zeros((0, 4, 4, 3), np.float32)).shape == (0, 12)
 
 
 def test_networks_refuse_what_cannot_be_computed():

@@ -70,6 +70,12 @@ def test_residual_equals_torch_and_shares_its_bodys_arrays():
         assert np.abs(mine - want).max() < 1e-12
 
 
+def test_no_samples_and_no_image():
+    assert Flatten().forward(np.zeros((0, 2, 3))).shape == (0, 6)
+    with pytest.raises(ValueError, match=r"x\.shape=\(2, 3\); expected \(samples, height, width, channels\)"):
+        GlobalAveragePool().forward(np.zeros((2, 3)))
+
+
 def test_errors_name_what_came():
     block = Residual([Linear(3, 2, rng=np.random.default_rng(0))])
     with pytest.raises(ValueError, match=r"the body makes \(4, 2\) of X\.shape=\(4, 3\)"):

@@ -43,8 +43,21 @@ def test_a_small_network_reads_digits():
     assert accuracy(model, d.x_test, d.y_test) > 0.94
 
 
+@pytest.mark.parametrize(("n_samples", "labels"), [(4, 3), (4, 1), (4, 5), (0, 0)])
+def test_one_label_a_sample(n_samples, labels):
+    """One label for all would broadcast, and more labels than samples would be cut off."""
+    model, X, labels = Linear(2, 2, rng=np.random.default_rng(0)), np.zeros((n_samples, 2)), np.zeros(labels, int)
+    text = rf"labels.shape=\({len(labels)},\) for {n_samples} samples; expected"
+    with pytest.raises(ValueError, match=text):
+        accuracy(model, X, labels)
+    with pytest.raises(ValueError, match=text):
+        train(model, X, labels, optimizer=SGD(lr=1), n_epochs=1, batch_size=2, rng=np.random.default_rng(0))
+
+
 def test_batch_size_must_be_positive():
     model = Linear(2, 2, rng=np.random.default_rng(0))
+    one = {"optimizer": SGD(lr=1), "n_epochs": 2, "batch_size": 1, "rng": np.random.default_rng(0)}
+    assert len(train(model, np.ones((4, 2)), np.zeros(4, int), **one)) == 2
     with pytest.raises(ValueError, match="batch_size=0; expected at least 1"):
         train(
             model,

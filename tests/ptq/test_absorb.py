@@ -1,5 +1,7 @@
 """Absorbed biases: exact where the premise holds, and wrong exactly where the module says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -70,8 +72,54 @@ def test_what_is_absorbed_is_rarely_undercut():
     assert abs(below - 0.00135) < 5 * np.sqrt(0.00135 / 1e6)  # five standard deviations of a count
 
 
+@pytest.mark.parametrize(
+    ("padding", "kernel", "between", "pads"),
+    [
+        ("valid", 3, None, False),
+        ("same", 1, None, False),  # 1 x 1: nothing to pad
+        ("same", 3, None, True),
+        (((0, 0), (0, 0)), 3, None, False),
+        (((0, 1), (0, 0)), 3, None, True),
+        (((0, 0), (1, 0)), 1, None, True),  # zeros are zeros, whatever the kernel
+        ("valid", 1, "max_pool", False),  # a pool leaves its padding out of the maximum
+        ("valid", 1, "average_pool", False),  # and out of the mean
+        ("same", 3, "max_pool", True),
+    ],
+)
+def test_whether_the_next_layer_sees_padding(padding, kernel, between, pads):
+    first = {"W": np.full((2, 1, 1, 1), 0.25, np.float32), "b": np.float32([9.0, 8.0])}
+    second = {"W": rng.normal(size=(3, kernel, kernel, 2)).astype(np.float32), "b": np.zeros(3, np.float32)}
+    nodes = [Node("a", "conv", ("input",), first, activation="relu")]
+    if between:
+        nodes.append(Node("pool", between, ("a",), options={"size": (3, 3), "stride": (2, 2), "padding": "same"}))
+    nodes.append(Node("b", "conv", (nodes[-1].name,), second, {"padding": padding}))
+    before, statistics = Network(nodes), {"a": Statistics(np.float32([9, 8]), np.full(2, 0.25, np.float32))}
+    after, absorbed = absorb_biases(before, statistics)
+    assert list(absorbed) == ([] if pads else ["a"])
+    x = rng.uniform(-1, 1, (2, 8, 8, 1)).astype(np.float32)
+    # Sums of up to 18 products of numbers below 10 and 4, in two orders, each within n * 2**-24 of its terms' sum.
+    assert np.abs(before.forward(x) - after.forward(x)).max() < 2 * 18 * 2.0**-24 * 18 * 10 * 4
+    wrong = absorb_biases(before, statistics, padded=True)[0].forward(x) - before.forward(x)
+    assert (np.abs(wrong).max() > 1) == pads
+
+
+def test_layers_that_do_not_take_part():
+    """The last layer is read by nobody, a layer without an activation is not cut off at 0."""
+    before = network()
+    off = {"c": Statistics(np.float32([9, 9]), np.ones(2, np.float32))}
+    assert absorb_biases(before, off)[1] == {}
+    assert absorb_biases(Network(before.nodes[:2]), {"b": Statistics(np.full(4, 9.0), np.ones(4))})[1] == {}
+    nodes = [replace(node, activation=None) if node.name == "a" else node for node in before.nodes]
+    assert absorb_biases(Network(nodes), STATISTICS)[1] == {}
+
+
 def test_errors_name_what_came():
-    with pytest.raises(ValueError, match=r"expected \(4,\) as W2 reads"):
-        absorb_bias(np.ones(3), np.ones((2, 4)), np.ones(2), np.ones(3))
-    with pytest.raises(ValueError, match="c 0 or more"):
-        absorb_bias(np.ones(4), np.ones((2, 4)), np.ones(2), -np.ones(4))
+    W2 = np.ones((2, 4))
+    for b1, b2, c in [(4, 2, 3), (3, 2, 4), (4, 1, 4)]:
+        with pytest.raises(ValueError, match=rf"b1.shape=\({b1},\), c.shape=\({c},\), b2.shape=\({b2},\)"):
+            absorb_bias(np.ones(b1), W2, np.ones(b2), np.ones(c))
+    with pytest.raises(ValueError, match=r"expected \(out, ..., channels / groups\)"):
+        absorb_bias(np.ones(3), W2, np.ones(2), np.ones(3))
+    for c in (-1.0, np.nan):
+        with pytest.raises(ValueError, match="c 0 or more"):
+            absorb_bias(np.ones(4), W2, np.ones(2), np.array([1, 1, 1, c]))

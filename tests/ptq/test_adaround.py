@@ -1,5 +1,6 @@
 """AdaRound against every rounding there is (tiny layers), its gradients against torch's autograd."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -79,6 +80,7 @@ def test_gradients_equal_torchs():
     value, gradient = regularizer(V, beta=3.5)
     assert (slope == 0).any()
     assert (slope > 0).any()
+    # float64 on both sides: some ten operations on numbers below 10, for the errors sums of 40 products below 100
     np.testing.assert_allclose(got_h, h.detach().numpy(), atol=1e-14)
     assert abs(value - penalty.item()) < 1e-12
     np.testing.assert_allclose(gradient, want_penalty.numpy(), atol=1e-12)
@@ -102,6 +104,27 @@ def test_uncorrelated_inputs_leave_nearest_alone():
     qp = weight_qparams(W, n_bits=4, per_channel=False)
     q = adaround(W, np.eye(8) * 3, qp=qp)
     assert np.array_equal(q, quantize(W, qp))
+
+
+def test_weights_beyond_the_grid_are_made_up_for():
+    """A clipped weight has an error that no rounding mends, but its neighbours can: against all roundings."""
+    rng, to_nearest, to_best = np.random.default_rng(93), [], []
+    qp = QParams(scale=0.5, zero_point=0, grid=Grid(n_bits=3, narrow=True))
+    for _ in range(25):
+        W = 1.2 * rng.normal(size=(2, 8))
+        X = correlated_inputs(200, 8, rng)
+        ways = np.array(list(itertools.product([0, 1], repeat=8)))
+        codes = np.clip(np.floor(W / 0.5)[:, None] + ways, -3, 3)  # (out, ways, in)
+        errors = (((0.5 * codes - W[:, None]) @ X.T) ** 2).mean(axis=-1)
+        q = adaround(W, X, qp=qp)
+        found, nearest = (output_error(each, W, X, qp) for each in (q, quantize(W, qp)))
+        to_best.append(found / errors.min(axis=1))
+        to_nearest.append(nearest / errors.min(axis=1))
+    # Stated margins over 50 rows, of which nearest misses the best by a factor of 1.5 in the middle: the half is
+    # within 1 % of the best, the mean within 30 %. Gradients that take a clipped weight for exact reach 1.3 and 1.8.
+    assert np.median(to_nearest) > 1.5
+    assert np.median(to_best) < 1.01
+    assert np.mean(to_best) < 1.3
 
 
 def test_the_ends_of_the_grid_hold():
@@ -129,6 +152,7 @@ def test_moments_give_the_error_of_a_layer(kind):
     H = layer_moments(node, x).H
     rows = e.reshape(len(e), -1)
     got = np.einsum("oi,oij,oj->o", rows, np.broadcast_to(H, (len(rows), *H.shape[-2:])), rows)
+    # float64, sums of up to 36 * 36 terms whose sizes are some 100 times the sum: 1296 * 100 * 2**-53 is 1e-11
     np.testing.assert_allclose(got, want, rtol=1e-10)
 
 
@@ -171,6 +195,18 @@ def test_a_network_is_rounded_layer_by_layer():
     assert not np.array_equal(both["fc"].params["W"], ada["fc"].params["W"])
 
 
+def test_both_ways_in_have_the_same_defaults():
+    ours, theirs = (
+        {name: p.default for name, p in inspect.signature(f).parameters.items() if p.default is not p.empty}
+        for f in (adaround, round_adaptively)
+    )
+    assert ours == {"X_hat": None, **theirs}
+    # the least that is allowed of each
+    qp = QParams(scale=1.0, zero_point=0, grid=Grid(n_bits=4))
+    q = adaround(np.array([[1.4, 2.39]]), np.eye(2), qp=qp, n_steps=1, regularization=0.0, warmup=0.0, betas=(1.0, 1.0))
+    assert q.tolist() == [[1, 2]]
+
+
 def test_errors_name_what_came():
     W, X, grid = np.ones((2, 3)), np.ones((5, 3)), Grid(n_bits=4)
     qp = QParams(scale=1.0, zero_point=0, grid=grid)
@@ -180,6 +216,20 @@ def test_errors_name_what_came():
         adaround(W, X, qp=qp, X_hat=X[:4])
     with pytest.raises(ValueError, match="expected zero points 0"):
         adaround(W, X, qp=QParams(scale=1.0, zero_point=1, grid=grid))
+    for options in ({"axis": 1}, {"axis": 0, "group_size": 3}):
+        shape = (3,) if options["axis"] else (1, 3)
+        along = QParams(scale=np.ones(shape), zero_point=np.zeros(shape, int), grid=grid, **options)
+        with pytest.raises(ValueError, match=f"qp.axis={options['axis']}, .*; expected one scale, or one a row"):
+            adaround(np.ones((3, 3)), X, qp=along)
+    for spoilt in ({"W": np.full((2, 3), np.nan)}, {"X": np.full((5, 3), np.inf)}, {"X_hat": np.full((5, 3), np.nan)}):
+        with pytest.raises(ValueError, match="W or the inputs hold NaN or infinities"):
+            adaround(**{"W": W, "X": X, "qp": qp, **spoilt})
+    for pair in ((X[:0], None), (X, X[:4]), (X[0], None)):
+        with pytest.raises(ValueError, match=r"expected \(..., samples, in\) twice, 1 sample or more"):
+            moments(*pair)
+    for beta in (0.9, np.nan):
+        with pytest.raises(ValueError, match=f"beta={beta}; expected 1 or more"):
+            regularizer(np.zeros(1), beta=beta)
     for options in ({"n_steps": 0}, {"lr": 0.0}, {"warmup": 1.0}, {"regularization": -1.0}):
         with pytest.raises(ValueError, match="expected zero points 0, n_steps 1"):
             round_adaptively(W, moments(X), qp=qp, **options)

@@ -1,5 +1,6 @@
 """Means of clipped normals against scipy and against samples; corrected networks against the float one."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -22,20 +23,27 @@ rng = np.random.default_rng(93)
 MEANS, STDS = (v.ravel() for v in np.meshgrid([-9.0, -1.0, 0.0, 2.5, 6.0, 7.0, 20.0], [0.01, 1.0, 3.0, 50.0]))
 
 
-@pytest.mark.parametrize("high", [np.inf, 6.0, 0.75])
-def test_equals_an_integral(high):
-    for mu, sigma, got in zip(MEANS, STDS, clipped_normal_mean(MEANS, STDS, high=high), strict=True):
-        normal = stats.norm(mu, sigma)
-        ends = [float(np.clip(mu + k * sigma, 0, high)) for k in (-40, -5, 0, 5, 40)]
-        inside = sum(integrate.quad(lambda x, n=normal: x * n.pdf(x), *pair)[0] for pair in pairwise(ends))
-        want = inside + (high * normal.sf(high) if np.isfinite(high) else 0)
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, np.inf), (0, 6.0), (0, 0.75), (-3.0, 6.0), (2.0, np.inf), (-np.inf, 1.0)]
+)
+def test_equals_an_integral(low, high):
+    for mu, sigma, got in zip(MEANS, STDS, clipped_normal_mean(MEANS, STDS, low=low, high=high), strict=True):
+
+        def weighted(x, mu=mu, sigma=sigma):
+            return x * math.exp(-(((x - mu) / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
+
+        ends = [float(np.clip(mu + k * sigma, low, high)) for k in (-40, -5, 0, 5, 40)]
+        want = sum(integrate.quad(weighted, *pair)[0] for pair in pairwise(ends))
+        want += high * stats.norm.sf(high, mu, sigma) if np.isfinite(high) else 0
+        want += low * stats.norm.cdf(low, mu, sigma) if np.isfinite(low) else 0
         assert abs(got - want) < 1e-9 * max(1, sigma)
 
 
 def test_relu_equals_the_papers_formula_and_truncnorm():
     # section 4.2.1: E = sigma phi(-mu / sigma) + mu (1 - Phi(-mu / sigma))
     paper = STDS * stats.norm.pdf(-MEANS / STDS) + MEANS * (1 - stats.norm.cdf(-MEANS / STDS))
-    np.testing.assert_allclose(clipped_normal_mean(MEANS, STDS), paper, atol=1e-12)
+    # float64, two products of numbers up to 50: 50 * 2**-53 for each of some ten roundings
+    np.testing.assert_allclose(clipped_normal_mean(MEANS, STDS), paper, rtol=0, atol=1e-12)
     a, b = -MEANS / STDS, (6 - MEANS) / STDS
     near = (np.abs(a) < 5) & (np.abs(b) < 20)  # far out truncnorm itself loses digits
     assert near.sum() > 8
@@ -58,23 +66,39 @@ def test_constants_and_lines_without_ends():
     limits = np.array([0.5, 6.0])
     got = clipped_normal_mean(np.array([1.0, 1.0]), np.array([1.0, 1.0]), high=limits)
     assert (got <= limits).all()
-    with pytest.raises(ValueError, match="std >= 0"):
-        clipped_normal_mean(np.zeros(1), -np.ones(1))
+    for std in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="expected finite std >= 0"):
+            clipped_normal_mean(np.zeros(2), np.array([1.0, std]))
+    with np.errstate(all="raise"):  # an infinite mean is a constant; NaN stays NaN
+        got = clipped_normal_mean(np.array([np.inf, -np.inf, np.nan]), np.ones(3), high=6.0)
+        assert np.array_equal(got, [6, 0, np.nan], equal_nan=True)
+        assert clipped_normal_mean(np.array([np.inf, 2.0]), np.array([0.0, 0.0])).tolist() == [np.inf, 2]
     with pytest.raises(ValueError, match="low <= high"):
         clipped_normal_mean(np.zeros(1), np.ones(1), low=1.0, high=0.0)
 
 
-@pytest.mark.parametrize("kind", ["linear", "conv", "depthwise"])
+SHAPES = {  # W, groups
+    "linear": ((3, 6), 1),
+    "conv": ((4, 2, 3, 6), 1),
+    "grouped": ((4, 2, 3, 3), 2),
+    "depthwise": ((6, 2, 3, 1), 6),
+    "depthwise, multiplier 2": ((12, 2, 3, 1), 6),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
 def test_the_shift_is_what_the_output_moves_by(kind):
-    mean_x = rng.normal(size=5)
-    x = np.broadcast_to(mean_x, (2, 4, 4, 5)) if kind != "linear" else np.broadcast_to(mean_x, (2, 5))
-    shape = {"linear": (3, 5), "conv": (3, 2, 3, 5), "depthwise": (5, 2, 3, 1)}[kind]
+    mean_x = rng.normal(size=6)
+    x = np.broadcast_to(mean_x, (2, 4, 4, 6)) if kind != "linear" else np.broadcast_to(mean_x, (2, 6))
+    shape, groups = SHAPES[kind]
     W, e = rng.normal(size=shape), rng.normal(size=shape)
-    options = {} if kind == "linear" else {"padding": "valid", "groups": 5 if kind == "depthwise" else 1}
+    options = {} if kind == "linear" else {"padding": "valid", "groups": groups}
     op = "linear" if kind == "linear" else "conv"
     node, moved = (Node("n", op, ("input",), {"W": V, "b": np.zeros(len(V))}, options) for V in (W, W + e))
     want = (apply_operation(moved, x) - apply_operation(node, x)).reshape(-1, len(W)).mean(axis=0)
-    np.testing.assert_allclose(mean_shift(W, W + e, mean_x, depthwise=kind == "depthwise"), want, atol=1e-5)
+    # Both in float64, then one rounding to float32 of numbers below 64.
+    assert np.abs(want).max() < 64
+    assert np.abs(mean_shift(W, W + e, mean_x) - want).max() <= 64 * 2.0**-24
 
 
 def small_network():
@@ -172,8 +196,13 @@ def test_means_travel_through_sums_and_pools():
 
 
 def test_errors_name_what_came():
-    with pytest.raises(ValueError, match=r"mean_x.shape=\(3,\); expected two equal shapes and \(4,\)"):
-        mean_shift(np.ones((2, 4)), np.ones((2, 4)), np.ones(3))
+    with pytest.raises(ValueError, match=r"W_hat.shape=\(2, 3\); expected two equal shapes"):
+        mean_shift(np.ones((2, 4)), np.ones((2, 3)), np.ones(4))
+    for W, x in [((2, 4), (3,)), ((3, 2), (4,)), ((2, 4), ()), ((2, 0), (3,)), ((2,), (2,)), ((2, 4), (0,))]:
+        with pytest.raises(
+            ValueError, match=r"expected \(out, ..., channels / groups\) and \(channels,\), with groups"
+        ):
+            mean_shift(np.ones(W), np.ones(W), np.ones(x))
     network = small_network()
     with pytest.raises(ValueError, match="have different nodes"):
         correct_biases(network, Network(network.nodes[:2]), np.ones((1, 9, 9, 3), np.float32))

@@ -29,7 +29,8 @@ def test_ranges_are_the_extremes_of_all_samples(batch_size):
     values = network().activations(x, names=[INPUT, "conv", "pool", "mean"])
     assert list(found) == list(values)
     for name, value in values.items():
-        assert found[name].range(grid=GRID) == pytest.approx((value.min(), value.max()), rel=1e-6)
+        # in float64, which another batch size may sum in another order; observers keep float32
+        assert found[name].range(grid=GRID) == pytest.approx((value.min(), value.max()), rel=2**-23)
 
 
 def test_every_activation_gets_an_observer_of_its_own():

@@ -136,6 +136,8 @@ def test_a_dead_channel_becomes_zeros_and_can_be_quantized():
 
 def test_errors_name_what_came():
     W, v = np.ones((2, 3)), np.ones(2)
+    with pytest.raises(ValueError, match=r"W.shape=\(\); expected \(out, ...\)"):
+        fold_batch_norm(*np.ones(6, np.float32), eps=1e-3)
     with pytest.raises(ValueError, match=r"mean.shape=\(3,\); expected \(2,\)"):
         fold_batch_norm(W, v, v, v, np.ones(3), v, eps=1e-3)
     for variance, eps in [(v * -1, 1e-3), (v, -1.0), (v * 0, 0.0)]:

@@ -77,6 +77,8 @@ def test_values_and_gradients_equal_autograd(mode):
     want = autograd(layer, X, dY, mode)
     before = layer.batch_norm.mean.copy(), layer.batch_norm.variance.copy()
     got = {"Y": layer.forward(X, training=True), "X": layer.backward(dY)} | layer.grads
+    again = {"X": layer.backward(dY)} | layer.grads  # the way back takes nothing away
+    assert all(np.array_equal(value, got[name]) for name, value in again.items())
     moved = not np.array_equal(before[0], layer.batch_norm.mean) or not np.array_equal(
         before[1], layer.batch_norm.variance
     )
@@ -150,9 +152,10 @@ def test_fine_grids_give_back_the_float_network():
             assert np.abs(layer.forward(X, training=training) - want).max() < 2e-3 * np.abs(want).max()
 
 
-def test_what_is_left_is_one_convolution():
+@pytest.mark.parametrize("rule", ["lsq", "ste"])
+def test_what_is_left_is_one_convolution(rule):
     rng = np.random.default_rng(3)
-    layer = make("lsq", rng=rng)
+    layer = make(rule, rng=rng)
     X = rng.normal(size=(6, 7, 8, 3)).astype(np.float32)
     layer.forward(X, training=True)
     W, bias = layer.folded()

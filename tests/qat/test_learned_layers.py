@@ -13,6 +13,7 @@ from quantlab.nn.train import accuracy, train
 from quantlab.qat.layers import QATConv2D, QATLinear
 from quantlab.qat.learned_range import LearnedRange
 from quantlab.qat.lsq import initial_step
+from quantlab.qat.quantizers import WeightQuantizer
 
 W_GRID, X_GRID = Grid(n_bits=3), Grid(n_bits=4, signed=False)
 
@@ -112,13 +113,37 @@ def test_the_first_values_set_the_range_and_training_moves_it(rule, name):
     assert np.array_equal(layer.quantize_w.forward(W), fake_quantize(W, qp))
 
 
-def test_a_step_that_went_below_zero_is_put_back():
-    quantizer = LearnedRange(Grid(n_bits=4), rule="lsq")
+@pytest.mark.parametrize(("rule", "name", "floor"), [("lsq", "step", 2.0**-23), ("pact", "alpha", 7 * 2.0**-23)])
+def test_a_range_that_went_below_zero_is_put_back(rule, name, floor):
+    """To where the step is torch's smallest scale."""
+    quantizer = LearnedRange(Grid(n_bits=4, narrow=True), rule=rule)
     x = np.random.default_rng(3).normal(size=50).astype(np.float32)
     quantizer.forward(x, training=True)
-    quantizer.params["step"][...] = -1
+    quantizer.params[name][...] = -1
     assert np.isfinite(quantizer.forward(x, training=True)).all()
-    assert quantizer.params["step"] == np.float32(2**-23)
+    assert quantizer.params[name] == np.float32(floor)
+
+
+@pytest.mark.parametrize("rule", ["lsq", "pact"])
+def test_a_switched_off_range_is_off_in_training_alone(rule):
+    """A schedule may leave activations float in training; what is judged is rounded all the same."""
+    quantizer = LearnedRange(Grid(n_bits=2, signed=False), rule=rule, samples=True)
+    x = np.random.default_rng(7).random((6, 5), np.float32)
+    quantizer.forward(x, training=True)
+    quantizer.quantizing = False
+    assert quantizer.forward(x, training=True) is x
+    assert np.array_equal(quantizer.forward(x), fake_quantize(x, quantizer.qparams()))
+    assert len(np.unique(quantizer.forward(x))) <= 4
+
+
+def test_quant_noise_rounds_half_of_the_weights_and_all_activations():
+    rng = np.random.default_rng(8)
+    layer = QATLinear(200, 100, w_grid=W_GRID, x_grid=X_GRID, rule="quant_noise", rng=rng)
+    W = layer.params["W"]
+    rounded = (layer.quantize_w.forward(W, training=True) != W).mean()
+    assert abs(rounded - 0.5) < 0.018  # the share of 20,000 draws scatters by 0.0035: five of them
+    X = rng.random((8, 200), np.float32)
+    assert len(np.unique(layer.quantize_x.forward(X, training=True))) <= 16
 
 
 def test_pact_decays_alpha():
@@ -150,6 +175,11 @@ def test_errors_name_what_came():
         QATLinear(3, 2, w_grid=W_GRID, x_grid=None, rule="lq", rng=rng)
     with pytest.raises(ValueError, match=r"rule='ste'; expected one of \('lsq', 'pact'\)"):
         LearnedRange(W_GRID, rule="ste")
-    layer = QATLinear(3, 2, w_grid=W_GRID, x_grid=None, rule="pact", rng=rng)
     with pytest.raises(ValueError, match="narrow=True"):
-        layer.forward(np.zeros((1, 3), np.float32))
+        QATLinear(3, 2, w_grid=W_GRID, x_grid=None, rule="pact", rng=rng)
+    with pytest.raises(ValueError, match="has no mark above 0"):
+        LearnedRange(Grid(n_bits=1), rule="lsq")
+    with pytest.raises(ValueError, match=r"x\.shape=\(2, 5\); expected channels=3 along axis 0"):
+        LearnedRange(W_GRID, rule="lsq", channels=3).forward(np.ones((2, 5), np.float32), training=True)
+    with pytest.raises(ValueError, match='rule="quant_noise" draws random numbers'):
+        WeightQuantizer(W_GRID, axis=0, rule="quant_noise")

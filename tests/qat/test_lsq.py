@@ -1,5 +1,7 @@
 """LSQ against torch's learnable fake quantization: values and dX to the bit, the step's gradient to 1e-6."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ GRIDS = [Grid(n_bits=n, signed=signed) for n in range(2, 9) for signed in (True,
 def case(rng, grid, axis, shape=(24, 400)):
     """Return values, a third of them on ties and beside them, their gradient, and steps."""
     step = np.exp(rng.uniform(-5, 1, () if axis is None else shape[axis])).astype(np.float32)
-    s = step if axis is None else np.expand_dims(step, 1 - axis)
+    s = step if axis is None else np.expand_dims(step, 1 - axis % 2)
     low = min(grid.quant_min, 0) - 2
     v = (rng.integers(2 * low, 2 * grid.quant_max + 4, shape) / 2 * np.float64(s)).astype(np.float32)
     v[:, ::3] = np.nextafter(v[:, ::3], np.float32(np.inf))
@@ -28,13 +30,13 @@ def torch_learnable(dy, v, step, grid, axis, grad_factor=1.0):
     if axis is None:
         y = torch._fake_quantize_learnable_per_tensor_affine(leaf, s, zero, *ends)
     else:
-        y = torch._fake_quantize_learnable_per_channel_affine(leaf, s, zero, axis, *ends)
+        y = torch._fake_quantize_learnable_per_channel_affine(leaf, s, zero, axis % v.ndim, *ends)
     y.backward(torch.tensor(dy))
     return y.detach().numpy(), leaf.grad.numpy(), s.grad.numpy()
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=repr)
-@pytest.mark.parametrize("axis", [None, 0, 1])
+@pytest.mark.parametrize("axis", [None, 0, 1, -2])
 def test_it_equals_torchs_learnable_fake_quantization(grid, axis):
     rng = np.random.default_rng(grid.n_bits)
     v, dy, step = case(rng, grid, axis)
@@ -45,10 +47,10 @@ def test_it_equals_torchs_learnable_fake_quantization(grid, axis):
     assert (dv == 0).sum() > 50  # some are outside
     # torch rounds each of n <= 9,600 terms to float32 three times and adds in float32, pairwise: (3 + log2(n)) * 2**-24
     # of the sum of magnitudes, 1e-6. That sum, in float64:
-    s = step if axis is None else np.expand_dims(step, 1 - axis)
+    s = step if axis is None else np.expand_dims(step, 1 - axis % 2)
     q = np.rint(v.astype(np.float64) / s)
     terms = np.where(dv != 0, q - v.astype(np.float64) / s, np.clip(q, grid.quant_min, grid.quant_max)) * dy * 0.3
-    size = np.abs(terms).sum(axis=None if axis is None else 1 - axis)
+    size = np.abs(terms).sum(axis=None if axis is None else 1 - axis % 2)
     assert (np.abs(ours[1] - d_step) <= 1e-6 * size).all()
 
 
@@ -64,6 +66,20 @@ def test_on_weights_the_steps_gradient_is_within_1e6_of_its_own_size(axis):
         _, _, want = torch_learnable(dy, v, step, grid, axis)
         _, got = lsq_backward(dy, v, step, grid=grid, axis=axis)
         assert (np.abs(got - want) <= 1e-6 * np.abs(want)).all()
+
+
+@pytest.mark.parametrize("axis", [None, 1])
+def test_the_step_s_gradient_is_a_float64_sum(axis):
+    """Of a million terms, against math.fsum of the definition: one rounding to float32, and n * 2**-53 of the terms."""
+    rng, grid = np.random.default_rng(9), Grid(n_bits=4, signed=False)
+    v, dy = rng.normal(3, 4, (500_000, 2)).astype(np.float32), rng.normal(1, 1, (500_000, 2)).astype(np.float32)
+    step = np.full(() if axis is None else 2, 0.5, np.float32)  # a power of two: v / s is exact
+    q = np.rint(v.astype(np.float64) / 0.5)
+    inside = (q >= 0) & (q <= 15)
+    terms = dy.astype(np.float64) * np.where(inside, q - v / 0.5, np.clip(q, 0, 15))
+    want = [math.fsum(column) for column in (terms.T if axis == 1 else [terms.ravel()])]
+    got = np.atleast_1d(lsq_backward(dy, v, step, grid=grid, axis=axis)[1])
+    assert (np.abs(got - want) <= 2**-24 * np.abs(want) + terms.size * 2.0**-53 * np.abs(terms).sum()).all()
 
 
 def test_it_is_the_form_with_a_zero_point_at_the_zero_point_0():
@@ -117,12 +133,19 @@ def test_errors_name_what_came():
         step_qparams(-0.5, grid=grid)
     with pytest.raises(ValueError, match=r"dv_hat\.shape=\(3,\); expected \(2,\)"):
         lsq_backward(np.ones(3), np.ones(2), 1.0, grid=grid)
-    with pytest.raises(ValueError, match=r"step\.shape=\(2,\), smallest 1.0; expected \(3,\), all above 0"):
+    with pytest.raises(ValueError, match=r"scale has shape \(2,\); expected \(3,\) for an array of shape \(3, 2\)"):
         lsq_backward(np.ones((3, 2)), np.ones((3, 2)), np.ones(2), grid=grid, axis=0)
-    with pytest.raises(ValueError, match=r"smallest 0.0"):
-        lsq_backward(np.ones(3), np.ones(3), 0.0, grid=grid)
+    for step in (0.0, -1.0, np.nan, np.inf, 1e-40):  # forward and backward refuse the same steps
+        for call in (
+            lambda s: lsq_backward(np.ones(3), np.ones(3), s, grid=grid),
+            lambda s: lsq_quantize(1.0, s, grid=grid),
+        ):
+            with pytest.raises(ValueError, match=f"scale={np.float32(step)!s} .*is not a positive normal float32"):
+                call(step)
     with pytest.raises(ValueError, match="n=0"):
         gradient_scale(0, grid=grid)
+    with pytest.raises(TypeError, match="n=2.5 is a float"):
+        gradient_scale(2.5, grid=grid)
     with pytest.raises(ValueError, match="no mark above 0"):
         initial_step(np.ones(3), grid=Grid(n_bits=1))
     with pytest.raises(ValueError, match="finite"):

@@ -77,5 +77,8 @@ def test_its_two_ends_are_float_and_straight_through():
     assert nothing[1].all()
     assert (all_of_it[0] == fake_quantize(x, QP)).all()
     assert (all_of_it[1] == straight_through_mask(x, QP)).all()
-    with pytest.raises(ValueError, match="share=1.5"):
-        quantize_random_part(x, QP, share=1.5, rng=rng)
+    for share in (1.5, -0.1, np.nan):
+        with pytest.raises(ValueError, match=f"share={share}"):
+            quantize_random_part(x, QP, share=share, rng=rng)
+    with pytest.raises(TypeError, match="share='1' is a str"):
+        quantize_random_part(x, QP, share="1", rng=rng)

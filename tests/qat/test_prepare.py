@@ -61,6 +61,12 @@ def test_training_it_leaves_the_float_network_alone(model, X):
     assert all(np.array_equal(model.params[name], value) for name, value in before.items())
 
 
+def test_layers_without_parameters_are_copies_too(model):
+    """A ReLU keeps what backward needs: two networks that shared it would go back through each other's inputs."""
+    copy = prepare(model, **GRIDS, rule="ste", rng=np.random.default_rng(2))
+    assert copy.layers[1] is not model.layers[1]
+
+
 def test_a_layer_that_it_does_not_know_is_refused(model):
     copy = prepare(model, **GRIDS, rule="ste", rng=np.random.default_rng(2))
     with pytest.raises(TypeError, match=r"model.layers\[0\] is a QATLinear"):
@@ -70,9 +76,9 @@ def test_a_layer_that_it_does_not_know_is_refused(model):
 def test_convolutions_norms_residuals_and_nested_networks_are_prepared():
     rng = np.random.default_rng(4)
     body = [Conv2D(3, 3, kernel=(3, 3), rng=rng), BatchNorm(3, eps=0.01, momentum=0.7), ReLU()]
-    nested = Sequential([Conv2D(3, 6, kernel=(2, 2), stride=(2, 2), padding="valid", groups=3, rng=rng), ReLU()])
+    nested = Sequential([Conv2D(3, 6, kernel=(3, 3), stride=(2, 2), padding="valid", groups=3, rng=rng), ReLU()])
     model = Sequential([Residual(body), nested, MaxPool2D((2, 2)), GlobalAveragePool(), Linear(6, 2, rng=rng)])
-    images = rng.random((5, 8, 8, 3), np.float32)
+    images = rng.random((5, 9, 9, 3), np.float32)  # odd: padding "same" would begin one pixel earlier
     model.forward(images, training=True)  # moves the averages away from 0 and 1
     fine = {"w_grid": Grid(n_bits=16), "x_grid": Grid(n_bits=16)}
     for statistics in ("running", "batch"):

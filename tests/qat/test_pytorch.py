@@ -6,7 +6,7 @@ import torch
 
 from quantlab import Grid, QParams
 from quantlab.qat import pytorch
-from quantlab.qat.clipping import clip_backward, clip_quantize
+from quantlab.qat.clipping import clip_backward, clip_quantize, initial_clip
 from quantlab.qat.lsq import gradient_scale, initial_step, lsq_backward, lsq_quantize
 from quantlab.qat.noise import add_rounding_noise, noise_mask, quantize_random_part
 from quantlab.qat.quantizers import WeightQuantizer
@@ -42,6 +42,7 @@ def test_lsq(n_bits, channels, samples):
     with torch.no_grad():
         module.step.fill_(-1.0)
     assert torch.isfinite(module(torch.tensor(X))).all()
+    assert (module.step == 2.0**-23).all()
 
 
 @pytest.mark.parametrize("n_bits", range(2, 9))
@@ -49,8 +50,21 @@ def test_lsq(n_bits, channels, samples):
 def test_straight_through(n_bits, axis):
     quantizer = WeightQuantizer(Grid(n_bits=n_bits), axis=axis, rule="ste")
     want = quantizer.forward(X, training=True), quantizer.backward(DY)
-    got = through(pytorch.StraightThrough(Grid(n_bits=n_bits), axis=axis))
-    assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
+    module = pytorch.StraightThrough(Grid(n_bits=n_bits), axis=axis)
+    assert all(np.array_equal(a, b) for a, b in zip(through(module), want, strict=True))
+    assert (module(torch.zeros(12, 3)) == 0).all()  # not 0 / 0
+
+
+def test_a_first_value_that_sets_no_range_is_refused():
+    for module in (pytorch.LearnedStep(Grid(n_bits=3), channels=3), pytorch.LearnedClip(Grid(n_bits=3, narrow=True))):
+        with pytest.raises(ValueError, match="holds NaN or infinities"):
+            module(torch.full((3, 2), torch.nan))
+    with pytest.raises(ValueError, match="the first x is empty"):
+        pytorch.LearnedStep(Grid(n_bits=3), samples=True)(torch.zeros(0, 2))
+    with pytest.raises(ValueError, match="x has 1 slices along the axis; expected channels=3"):
+        pytorch.LearnedStep(Grid(n_bits=3), channels=3)(torch.ones(1, 5))
+    with pytest.raises(ValueError, match="no mark above 0"):
+        pytorch.LearnedStep(Grid(n_bits=1))
 
 
 @pytest.mark.parametrize("channels", [None, 12])
@@ -60,7 +74,8 @@ def test_straight_through(n_bits, axis):
 def test_pact(channels, grid):
     axis = None if channels is None else 0
     module = pytorch.LearnedClip(grid, channels=channels)
-    module(torch.tensor(X))
+    module(torch.tensor(X - 1))  # so that the largest magnitude is not the largest value
+    assert np.array_equal(module.alpha.detach().numpy(), initial_clip(X - 1, grid=grid, axis=axis))
     with torch.no_grad():
         module.alpha.mul_(0.4)
     y, dx = through(module)
@@ -70,6 +85,10 @@ def test_pact(channels, grid):
     assert np.abs(y - clip_quantize(X, alpha, grid=grid, axis=axis)).max() <= 2**-22 * alpha.max()
     assert np.array_equal(dx, ours[0])
     assert np.allclose(module.alpha.grad.numpy(), ours[1], rtol=1e-5, atol=1e-5)  # torch adds 2,400 terms in float32
+    with torch.no_grad():
+        module.alpha.fill_(-1.0)
+    assert torch.isfinite(module(torch.tensor(X))).all()
+    assert (module.alpha == grid.quant_max * 2.0**-23).all()
     with pytest.raises(ValueError, match="narrow=True"):
         pytorch.LearnedClip(Grid(n_bits=4))
 
@@ -86,6 +105,9 @@ def test_noise():
     mixed, mask = quantize_random_part(X, qp, share=0.5, rng=np.random.default_rng(1))
     assert np.array_equal(y, mixed)
     assert np.array_equal(dx, DY * mask)
+    step, leaf = (torch.tensor(v, requires_grad=True) for v in (0.4, X))
+    pytorch.quantize_random_part(leaf, step, grid=grid, drawn=drawn).sum().backward()
+    assert step.grad is None  # it follows the weights, and is not trained
 
 
 def test_a_torch_network_learns_its_steps():

@@ -75,3 +75,8 @@ def test_errors_name_what_came():
         Schedule(freeze_observers_at=-1)
     with pytest.raises(ValueError, match="epoch=-1"):
         Schedule().stage(-1)
+    for epoch in (None, 1.5):
+        with pytest.raises(TypeError, match=f"quantize_activations_at={epoch} is a"):
+            Schedule(quantize_activations_at=epoch)
+    with pytest.raises(TypeError, match="freeze_statistics_at='3' is a str"):
+        Schedule(freeze_statistics_at="3")

@@ -114,7 +114,8 @@ def requantize_values(x_q: np.ndarray, *, x_qp: QParams, y_qp: QParams, dialect:
     TypeError
         If ``x_q`` is neither int8 nor uint8.
     ValueError
-        If a QParams has an axis or another grid, or the dialect is unknown.
+        If a QParams has an axis or another grid, the dialect is unknown, or ``s_x / s_y`` is so large that a fixed
+        point cannot shift the codes within int32.
 
     Notes
     -----

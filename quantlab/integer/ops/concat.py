@@ -38,7 +38,8 @@ def concatenate(
     TypeError
         If a part has another dtype than the grid.
     ValueError
-        If a part has another scale, zero point or grid than the output, shapes do not fit, or the dialect is unknown.
+        If there is no part, a part has another scale, zero point or grid than the output, shapes do not fit, or the
+        dialect is unknown.
 
     Examples
     --------
@@ -49,8 +50,8 @@ def concatenate(
     """
     check_kernel_set(dialect)
     parts = [np.asarray(part) for part in parts]
-    if len(parts) != len(part_qps):
-        raise ValueError(f"{len(parts)} parts and {len(part_qps)} part_qps; expected one for each part")
+    if not parts or len(parts) != len(part_qps):
+        raise ValueError(f"{len(parts)} parts and {len(part_qps)} part_qps; expected at least 1, one for each part")
     for index, (part, qp) in enumerate(zip(parts, part_qps, strict=True)):
         if part.dtype != y_qp.grid.dtype:
             raise TypeError(f"parts[{index}].dtype={part.dtype}; expected {y_qp.grid.dtype}, as y_qp.grid says")

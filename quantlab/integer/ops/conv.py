@@ -155,6 +155,8 @@ def conv_integer(
            [24, 28]], dtype=int32)
     """
     x_q, w_q = _check_operands(x_q, w_q)
+    check_integers("x_zero_point", x_zero_point)
+    check_integers("w_zero_point", w_zero_point)
     n_out, kh, kw, _ = w_q.shape
     if np.shape(w_zero_point) not in ((), (n_out,)):
         raise ValueError(f"w_zero_point.shape={np.shape(w_zero_point)}; expected () or ({n_out},), one an output")

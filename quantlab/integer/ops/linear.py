@@ -137,8 +137,8 @@ def fully_connected(
     check_one_scale("x_qp", x_qp)
     check_one_scale("y_qp", y_qp)
     x_q, w_q = check_integers("x_q", x_q), check_integers("w_q", w_q)
-    if w_q.ndim != 2:
-        raise ValueError(f"w_q.shape={w_q.shape}; expected (out, in)")
+    if w_q.ndim != 2 or not w_q.size:
+        raise ValueError(f"w_q.shape={w_q.shape}; expected (out, in), 1 or more of both")
     n_out, n_in = w_q.shape
     if x_q.shape[-1:] != (n_in,):
         raise ValueError(

@@ -1,15 +1,22 @@
 """Pools and means on integers: sums that are divided, and maxima that only select."""
 
+import math
+
 import numpy as np
 
 from quantlab.core.qparams import QParams
-from quantlab.core.windows import Padding, place_windows, window_slices
+from quantlab.core.windows import Padding, place_pool_windows, window_slices
 from quantlab.integer.fixedpoint import multiply_by_quantized_multiplier, quantize_multiplier
-from quantlab.integer.ops.common import ACTIVATIONS, check_one_scale, clamp
+from quantlab.integer.ops.common import (
+    check_activation,
+    check_integers,
+    check_kernel_set,
+    check_one_scale,
+    clamp,
+)
+from quantlab.integer.ops.operands import GRIDS
 
 __all__ = ["average_pool", "max_pool", "mean"]
-
-KERNEL_SETS = ("litert", "litert_ruy", "litert_reference")
 
 
 def average_pool(
@@ -47,9 +54,9 @@ def average_pool(
     Raises
     ------
     TypeError
-        If ``x_q`` is not of an integer dtype.
+        If ``x_q`` is neither int8 nor uint8, or not of the dtype of its grid.
     ValueError
-        If the shape, the padding, the dialect or the activation do not fit.
+        If the shape, the padding, the dialect or the activation do not fit, or a window lies in the padding.
 
     Examples
     --------
@@ -59,17 +66,13 @@ def average_pool(
     >>> average_pool(x_q, x_qp=qp, size=(1, 2), stride=(1, 2), padding="valid", dialect="litert").ravel()
     array([ 2, -2], dtype=int8)
     """
-    _check(x_q, x_qp, dialect=dialect, activation=activation)
-    pads, out = place_windows(x_q.shape[1:3], kernel=size, stride=stride, padding=padding)
+    x_q = _checked(x_q, x_qp, dialect=dialect, activation=activation)
+    pads, out = place_pool_windows(x_q.shape[1:3], kernel=size, stride=stride, padding=padding)
     x = np.pad(x_q, ((0, 0), *pads, (0, 0)))
     inside = np.pad(np.ones((1, *x_q.shape[1:3], 1), np.int32), ((0, 0), *pads, (0, 0)))
     slices = [window_slices(i, j, out=out, stride=stride) for i, j in np.ndindex(*size)]
     total = sum(x[s].astype(np.int32) for s in slices)
     count = sum(inside[s] for s in slices)
-    if not count.all():
-        raise ValueError(
-            f"padding={padding!r} with size={size}: a window lies outside the image; pad by less than size"
-        )
     y_q = np.sign(total) * ((np.abs(total) + count // 2) // count)
     return clamp(y_q.astype(x_q.dtype), x_qp, activation, "litert_reference")
 
@@ -97,8 +100,8 @@ def max_pool(
     >>> max_pool(x_q, x_qp=qp, size=(1, 2), stride=(1, 2), padding="valid", dialect="litert").ravel()
     array([ 2, -1], dtype=int8)
     """
-    _check(x_q, x_qp, dialect=dialect, activation=activation)
-    pads, out = place_windows(x_q.shape[1:3], kernel=size, stride=stride, padding=padding)
+    x_q = _checked(x_q, x_qp, dialect=dialect, activation=activation)
+    pads, out = place_pool_windows(x_q.shape[1:3], kernel=size, stride=stride, padding=padding)
     x = np.pad(x_q, ((0, 0), *pads, (0, 0)), constant_values=np.iinfo(x_q.dtype).min)
     y_q = x[window_slices(0, 0, out=out, stride=stride)].copy()
     for i, j in np.ndindex(*size):
@@ -169,22 +172,20 @@ def mean(
     >>> from quantlab.core.grid import Grid
     >>> qp = QParams(scale=0.5, zero_point=1, grid=Grid(n_bits=8))
     >>> x_q = np.array([1, 2, 2, 1], np.int8).reshape(1, 2, 2, 1)
-    >>> for dialect in KERNEL_SETS:
+    >>> for dialect in ("litert", "litert_ruy", "litert_reference"):
     ...     print(f"{dialect:16}", mean(x_q, x_qp=qp, y_qp=qp, dialect=dialect))
     litert           [[2]]
     litert_ruy       [[2]]
     litert_reference [[2]]
     """
-    if not np.issubdtype(x_q.dtype, np.integer):
-        raise TypeError(f"x_q.dtype={x_q.dtype}; expected an integer dtype")
-    if dialect not in KERNEL_SETS:
-        raise ValueError(f"dialect={dialect!r}; expected one of {KERNEL_SETS}")
+    x_q = check_integers("x_q", x_q)
+    check_kernel_set(dialect)
     check_one_scale("x_qp", x_qp)
     check_one_scale("y_qp", y_qp)
-    if not axis or min(axis) < 0 or max(axis) >= x_q.ndim or not x_q.size:
+    n = math.prod(x_q.shape[a] for a in set(axis)) if axis and set(axis) <= set(range(x_q.ndim)) else 0
+    if not n:
         raise ValueError(f"axis={axis} of x_q.shape={x_q.shape}; expected axes from 0 to {x_q.ndim - 1}, with values")
     S = x_q.sum(axis=tuple(set(axis)), keepdims=keepdims, dtype=np.int64)
-    n = x_q.size // S.size
     if dialect == "litert":
         y = _mean_float32(S, n, x_qp, y_qp)
     elif dialect == "litert_ruy" and keepdims and x_q.ndim == 4 and set(axis) == {1, 2}:
@@ -219,13 +220,14 @@ def _mean_of_images(S: np.ndarray, n: int, x_qp: QParams, y_qp: QParams) -> np.n
     return y + bias
 
 
-def _check(x_q: np.ndarray, x_qp: QParams, *, dialect: str, activation: str | None) -> None:
-    if not np.issubdtype(x_q.dtype, np.integer):
-        raise TypeError(f"x_q.dtype={x_q.dtype}; expected an integer dtype")
+def _checked(x_q: np.ndarray, x_qp: QParams, *, dialect: str, activation: str | None) -> np.ndarray:
+    """Return the images, having checked all that pools share."""
+    x_q = check_integers("x_q", x_q)
+    if x_q.dtype not in GRIDS or x_q.dtype != x_qp.grid.dtype:
+        raise TypeError(f"x_q.dtype={x_q.dtype} on {x_qp.grid}; expected int8 or uint8, the dtype of the grid")
     if x_q.ndim != 4:
         raise ValueError(f"x_q.shape={x_q.shape}; expected (samples, height, width, channels)")
-    if dialect not in KERNEL_SETS:
-        raise ValueError(f"dialect={dialect!r}; expected one of {KERNEL_SETS}")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation={activation!r}; expected one of {ACTIVATIONS}")
+    check_kernel_set(dialect)
+    check_activation(activation)
     check_one_scale("x_qp", x_qp)
+    return x_q

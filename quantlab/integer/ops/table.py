@@ -105,7 +105,8 @@ def relu(x_q: np.ndarray, *, x_qp: QParams, y_qp: QParams, dialect: str, limit: 
     TypeError
         If ``x_q`` is not int8.
     ValueError
-        If a QParams has an axis or another grid, the dialect is unknown, or the limit is not positive.
+        If a QParams has an axis or another grid, the dialect is unknown, the limit is not positive, or
+        ``x_qp.scale / y_qp.scale`` is so large that fixed point cannot shift the codes within int32.
 
     Examples
     --------

@@ -31,12 +31,12 @@ MAX_TENSOR = 2**31  # bytes
 ASTRAY = (struct.error, TypeError, IndexError, ValueError, OverflowError, AttributeError)
 
 
-def read(file: bytes | str | PathLike) -> Model:
+def read(file: bytes | bytearray | memoryview | str | PathLike) -> Model:
     """Return what a .tflite file holds, checked as far as it can be without running it.
 
     Parameters
     ----------
-    file : bytes, str or path
+    file : bytes (or what bytes can be made of), str or path
         The file's content, or where it lies.
 
     Returns
@@ -58,7 +58,7 @@ def read(file: bytes | str | PathLike) -> Model:
     Traceback (most recent call last):
     quantlab.integer.tflite.errors.CorruptFileError: the file begins with b'GIF89a..'; a .tflite has b'TFL3' at byte 4
     """
-    content = file if isinstance(file, bytes) else Path(file).read_bytes()
+    content = bytes(file) if isinstance(file, bytes | bytearray | memoryview) else Path(file).read_bytes()
     if content[4:8] != IDENTIFIER:
         raise CorruptFileError(f"the file begins with {content[:8]!r}; a .tflite has {IDENTIFIER!r} at byte 4")
     try:

@@ -29,7 +29,7 @@ from quantlab.integer.tflite.operators import OPERATORS
 __all__ = ["DIALECTS", "run", "tensors"]
 
 DIALECTS = ("litert", "litert_ruy", "litert_reference", "tflite_micro")
-MAX_BYTES = 2**28  # of all activations of one run together; EfficientNet-Lite0 has 14 MB of them
+MAX_BYTES = 2**28  # of all activations of one run together; EfficientNet-Lite0 has 7.1 MB of them
 
 
 def run(
@@ -72,7 +72,7 @@ def run(
     --------
     >>> from quantlab import Grid, QParams
     >>> from quantlab.integer.tflite import read
-    >>> from quantlab.lab.litert import fully_connected_model
+    >>> from quantlab.lab.tflite_writer import fully_connected_model
     >>> qp = QParams(scale=0.5, zero_point=0, grid=Grid(n_bits=8))
     >>> w_q, bias_q = np.array([[1, 2]], np.int8), np.array([3], np.int32)
     >>> file = fully_connected_model(w_q, bias_q, n_samples=1, x_qp=qp, w_qp=qp, y_qp=qp)

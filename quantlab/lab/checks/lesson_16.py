@@ -169,23 +169,23 @@ def check_loud(answer, say):
 )
 def check_gate_scale(answer, say):
     """``gate_scale``: the scale of a product of activations and gates."""
-    x_max, gate_max = np.array([6.0, 2.0, 3.0]), np.array([0.25, 1.0, 0.5])
-    when = "with x_max=[6, 2, 3], gate_max=[0.25, 1, 0.5]"
+    x_max, gate_max = np.array([6.0, 2.0, 3.0]), np.array([0.25, 0.9, 0.5])
+    when = "with x_max=[6, 2, 3], gate_max=[0.25, 0.9, 0.5]"
     one = answer(x_max, gate_max, False)
     expect(np.shape(one) == (), f"{when}, per_channel=False, you return shape {np.shape(one)}: one number for all")
     for wrong, hint in [
-        (6.0, "6 and 1 belong to different channels: multiply first, then take the maximum"),
-        (6.0 * 255 / 256, "6 and 1 belong to different channels, and there are 255 steps"),
-        (6.0 / 3 * 3, "the gate is missing"),
+        (5.4, "6 and 0.9 belong to different channels: multiply first, then take the maximum"),
+        (5.4 * 255 / 256, "6 and 0.9 belong to different channels, and there are 255 steps"),
+        (6.0, "the gate is missing"),
         (1.5, "this is the product of the channel with the largest x; another one has a larger product"),
-        (2.0 * 255 / 256, "256 marks have 255 steps between them"),
-        (5 / 3, "you average: some product would saturate"),
-        (2.0 * 255 / 127, "the grid is unsigned, 0 to 255"),
+        (1.8 * 255 / 256, "256 marks have 255 steps between them"),
+        (1.6, "you average: some product would saturate"),
+        (1.8 * 255 / 127, "the grid is unsigned, 0 to 255"),
     ]:
         if np.isclose(float(one), wrong / 255):
             raise Incorrect(f"{when}, per_channel=False, the last mark of yours is {float(one) * 255:.3g}: {hint}")
     expect_close(
-        np.asarray(one), 2 / 255, atol=1e-9, when=f"{when}, per_channel=False:", hint="the largest product is 2"
+        np.asarray(one), 1.8 / 255, atol=1e-9, when=f"{when}, per_channel=False:", hint="the largest product is 1.8"
     )
     when += ", per_channel=True:"
     many = expect_array(answer(x_max, gate_max, True), shape=(3,), when=when)

@@ -4,7 +4,8 @@ import numpy as np
 
 from quantlab.core.grid import Grid
 from quantlab.core.qparams import QParams
-from quantlab.lab.litert import KERNELS, ModelWriter, run
+from quantlab.lab.litert import KERNELS, run
+from quantlab.lab.tflite_writer import ModelWriter
 
 INT8, UINT8 = Grid(n_bits=8), Grid(n_bits=8, signed=False)
 CODES = np.arange(-128, 128, dtype=np.int8)

@@ -45,6 +45,8 @@ def test_errors_name_what_came():
     q = np.zeros((1, 3), np.int8)
     with pytest.raises(ValueError, match="dialect='onnx'; expected one of"):
         concatenate([q], axis=1, part_qps=[QP], y_qp=QP, dialect="onnx")
+    with pytest.raises(ValueError, match="0 parts and 0 part_qps; expected at least 1"):
+        concatenate([], axis=0, part_qps=[], y_qp=QP, dialect="litert")
     with pytest.raises(ValueError, match="2 parts and 1 part_qps"):
         concatenate([q, q], axis=1, part_qps=[QP], y_qp=QP, dialect="litert")
     unsigned = QParams(scale=0.1, zero_point=3, grid=UINT8)

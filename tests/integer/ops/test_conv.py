@@ -273,5 +273,10 @@ def test_errors_name_what_came():
         conv2d(x_q, w_q, bias_q, **{**common, "w_qp": few})
     with pytest.raises(ValueError, match=r"y_qp.axis=3; expected None"):
         conv2d(x_q, w_q, bias_q, **{**common, "y_qp": wide})
+    with pytest.raises(ValueError, match="n_channels=0; expected 1 or more"):
+        conv2d(x_q, w_q[:0], None, **{**common, "w_qp": qps["y_qp"]})
+    for name in ("x_zero_point", "w_zero_point"):
+        with pytest.raises(TypeError, match=f"{name}.dtype=float64; expected an integer dtype"):
+            conv_integer(x_q, w_q, **{name: 1.5}, padding="same")
     with pytest.raises(ValueError, match=r"w_zero_point.shape=\(2,\); expected \(\) or \(65,\)"):
         conv_integer(x_q, w_q, w_zero_point=np.zeros(2, int), padding="same")

@@ -8,8 +8,8 @@ from onnx import TensorProto, helper
 
 from quantlab.core.grid import Grid
 from quantlab.core.qparams import QParams
+from quantlab.integer.bias import bias_scale
 from quantlab.integer.ops import conv2d, conv_integer, depthwise_conv2d
-from quantlab.integer.requantize import bias_scale
 from tests.integer.ops.convolutions import INT8, Shape, random_convolution
 from tests.onnx_cases import cases
 

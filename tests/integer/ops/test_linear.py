@@ -11,9 +11,10 @@ from onnx import TensorProto, helper
 from quantlab.core.affine import dequantize, quantize
 from quantlab.core.grid import Grid
 from quantlab.core.qparams import QParams, choose_qparams
+from quantlab.integer.bias import bias_scale, quantize_bias
 from quantlab.integer.matmul import int_matmul_zero_point
 from quantlab.integer.ops import fully_connected, matmul
-from quantlab.integer.requantize import DIALECTS, bias_scale, quantize_bias
+from quantlab.integer.requantize import DIALECTS
 from quantlab.lab.litert import KERNELS, run
 from tests.integer import litert_models as litert
 from tests.onnx_cases import cases
@@ -277,6 +278,11 @@ def test_errors_name_what_came():
         fully_connected(x_q, w_q, bias_q, **{**qps, "w_qp": wide}, dialect="litert")
     with pytest.raises(ValueError, match=r"x_q\.shape=\(2, 3\) and w_q\.shape=\(3, 4\); expected \(\.\.\., 4\)"):
         fully_connected(x_q[:, :3], w_q, bias_q, **qps, dialect="litert")
+    for empty in (w_q[:0], w_q[:, :0]):
+        with pytest.raises(ValueError, match=r"w_q\.shape=.*; expected \(out, in\), 1 or more of both"):
+            fully_connected(x_q[:, : empty.shape[1]], empty, None, **qps, dialect="litert")
+    with pytest.raises(ValueError, match=r"bias of shape \(3,\), 1 NaN; expected \(3,\), no NaN"):
+        fully_connected(x_q, w_q, np.array([0, np.nan, 1]), **qps, dialect="torch")
     with pytest.raises(ValueError, match=r"w_q\.shape=\(12,\); expected \(out, in\)"):
         fully_connected(x_q, w_q.ravel(), bias_q, **qps, dialect="litert")
     with pytest.raises(ValueError, match=r"bias_q\.shape=\(2,\); expected \(3,\)"):

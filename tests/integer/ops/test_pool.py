@@ -6,7 +6,8 @@ import pytest
 from quantlab.core.qparams import QParams
 from quantlab.core.windows import place_windows
 from quantlab.integer.ops import average_pool, max_pool, mean
-from quantlab.lab.litert import KERNELS, ModelWriter, run
+from quantlab.lab.litert import KERNELS, run
+from quantlab.lab.tflite_writer import ModelWriter
 from tests.integer.ops.models import INT8, OTHERS, check_equal, count_wrong, one_operator, random_qps
 
 POOLS = {"AVERAGE_POOL_2D": average_pool, "MAX_POOL_2D": max_pool}
@@ -119,6 +120,11 @@ def test_errors_name_what_came():
             op(x_q[0], **pool)
         with pytest.raises(TypeError, match="x_q.dtype=float64; expected an integer dtype"):
             op(x_q * 1.0, **pool)
+        for wide in (np.int16, np.int32, np.uint8):  # sums of int32 codes would wrap; uint8 ones have another grid
+            with pytest.raises(TypeError, match=f"x_q.dtype={wide.__name__} on Grid.*; expected int8 or uint8"):
+                op(x_q.astype(wide), **pool)
+        with pytest.raises(ValueError, match="a window lies outside the image; pad by less than size"):
+            op(x_q, **{**pool, "padding": ((2, 0), (0, 0))})
         with pytest.raises(ValueError, match="dialect='onnx'; expected one of"):
             op(x_q, **{**pool, "dialect": "onnx"})
         with pytest.raises(ValueError, match="activation='tanh'; expected one of"):
@@ -127,9 +133,9 @@ def test_errors_name_what_came():
             op(x_q, **{**pool, "padding": "full"})
         with pytest.raises(ValueError, match="no window of 5 x 5 fits an image of 4 x 4"):
             op(x_q, **{**pool, "size": (5, 5)})
-    with pytest.raises(ValueError, match="a window lies outside the image; pad by less than size"):
-        average_pool(x_q, **{**pool, "padding": ((2, 0), (0, 0))})
     common = {"x_qp": qp, "y_qp": qp, "dialect": "litert"}
+    with pytest.raises(TypeError, match="x_q.dtype=float64; expected an integer dtype"):
+        mean(x_q * 1.0, **common)
     for axis in ((4,), (-1,), ()):
         with pytest.raises(ValueError, match=r"axis=\(.*\) of x_q.shape=\(1, 4, 4, 2\); expected axes from 0 to 3"):
             mean(x_q, **common, axis=axis)

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from quantlab.integer.tflite import DIALECTS, TFLiteError, read, run, table
-from quantlab.lab.litert import ModelWriter
+from quantlab.lab.tflite_writer import ModelWriter
 
 
 def every_operator():

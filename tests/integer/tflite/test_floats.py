@@ -5,7 +5,9 @@ import pytest
 
 from quantlab.integer.tflite import CorruptFileError, UnsupportedError, read, run
 from quantlab.lab import litert
-from quantlab.lab.litert import KERNELS, ModelWriter
+from quantlab.lab.litert import KERNELS
+from quantlab.lab.tflite_writer import ModelWriter
+from quantlab.nn.conv import conv2d
 from tests.integer.tflite.files import as_images, digits, digits_file
 from tests.integer.tflite.float_bounds import slack
 
@@ -48,6 +50,32 @@ def test_layers(kind, kernels):
     rounded = {**arrays, 1: arrays[1].astype(np.float16).astype(np.float32)}
     file = bytes(content).replace(arrays[1].tobytes(), rounded[1].tobytes())
     assert (np.abs(run(read(file), x, dialect=kernels) - theirs) > bound).any()
+
+
+def without_bias(kind):
+    """A layer of two inputs, small integers in float32: every sum is exact."""
+    operator, x_shape, w_shape, y_shape, options = LAYERS[kind]
+    rng, writer = np.random.default_rng(4), ModelWriter()
+    x, y = writer.tensor(x_shape, np.float32), writer.tensor(y_shape, np.float32)
+    w = rng.integers(-9, 10, w_shape).astype(np.float32)
+    content = writer.finish(operator, inputs=[x, writer.tensor(w_shape, np.float32, data=w)], outputs=[y], **options)
+    return content, rng.integers(-9, 10, x_shape).astype(np.float32), w
+
+
+def test_a_dense_layer_without_a_bias():
+    content, x, _ = without_bias("dense")
+    ours = run(read(content), x, dialect="litert")
+    assert np.array_equal(ours, litert.run(content, x, kernels="litert"))
+    assert ours.any()
+
+
+def test_a_convolution_without_a_bias():
+    """LiteRT asks for one; other converters leave it out."""
+    content, x, w = without_bias("conv")
+    want = np.clip(conv2d(x, w, None, stride=(2, 1), padding="same"), 0, 6)
+    assert np.array_equal(run(read(content), x, dialect="litert"), want)
+    with pytest.raises(RuntimeError, match="CONV_2D"):
+        litert.run(content, x, kernels="litert")
 
 
 def test_dilation():

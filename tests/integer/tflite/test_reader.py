@@ -6,7 +6,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from quantlab import Grid
 from quantlab.integer.tflite import CorruptFileError, TFLiteError, UnsupportedError, read
-from quantlab.lab.litert import ModelWriter
+from quantlab.lab.tflite_writer import ModelWriter
 from tests.integer.tflite.files import MODES, digits_file
 
 
@@ -51,6 +51,10 @@ def test_from_a_path(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(small())
     assert read(path).nbytes == read(str(path)).nbytes == len(small())
+    for content in (bytearray(small()), memoryview(small())):
+        tensor = read(content).tensors[1]
+        assert np.array_equal(tensor.data, read(path).tensors[1].data)
+        assert not tensor.data.flags.writeable
 
 
 def test_named():

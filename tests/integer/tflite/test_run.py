@@ -16,8 +16,8 @@ from quantlab.integer.tflite import (
     tensors,
 )
 from quantlab.lab import keras_models, litert
-from quantlab.lab.litert import ModelWriter
 from quantlab.lab.micro import micro_tensors, run_micro
+from quantlab.lab.tflite_writer import ModelWriter
 from tests.integer.tflite.files import as_images, digits, digits_file, digits_int8_input
 
 

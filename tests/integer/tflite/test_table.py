@@ -3,7 +3,7 @@
 import numpy as np
 
 from quantlab.integer.tflite import read, rows, table
-from quantlab.lab.litert import ModelWriter
+from quantlab.lab.tflite_writer import ModelWriter
 from tests.integer.tflite.files import digits_file
 
 

@@ -129,7 +129,7 @@ def nothing_planted(W_write, b_write, W_read, c, factor):
     return W_write.copy(), b_write.copy(), W_read.copy()
 
 
-@wrong("16.4", says="6 and 1 belong to different channels")
+@wrong("16.4", says="6 and 0.9 belong to different channels")
 def product_of_maxima(x_max, gate_max, per_channel):
     return x_max * gate_max / 255 if per_channel else x_max.max() * gate_max.max() / 255
 
@@ -156,6 +156,11 @@ def averaged(x_max, gate_max, per_channel):
 def signed_grid(x_max, gate_max, per_channel):
     top = x_max * gate_max
     return (top if per_channel else top.max()) / 127
+
+
+@wrong("16.4", says="the last mark of yours is 6: the gate is missing")
+def no_gate(x_max, gate_max, per_channel):
+    return (x_max if per_channel else x_max.max()) / 255
 
 
 @wrong("16.4", says="channel 0 never gets beyond 1.5")
