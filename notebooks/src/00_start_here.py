@@ -237,7 +237,83 @@ except ValueError as error:
 #
 # Every lesson and every exercise says how hard it is: 1 you can do while you read, 2 takes some thought, 3 takes paper and a pencil.
 # Before its summary each lesson has a few questions. Decide before you click.
+
+# %% [markdown]
+# ## Questions
 #
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. A dark picture has no value above 100. You spread the 16 values of 4 bits over 0 to 100 in place of 0 to 255.
+# By how much can a value be wrong at most?**
+#
+# <details><summary><b>a.</b> By 8.</summary>
+#
+# > No. So it was for the cat, with 4 bits too. But it is the step that sets the error, not the number of bits, and
+# > the same 16 values now lie closer together.
+#
+# </details>
+# <details><summary><b>b.</b> By 6.</summary>
+#
+# > No. The step is 6.7, and that is what *cutting off* could cost. Rounding goes to the nearer neighbour, and that is
+# > never further away than half a step.
+#
+# </details>
+# <details><summary><b>c.</b> By 3.</summary>
+#
+# > Yes. The step is $100 / 15 = 6.7$, half of it is 3.3, and pixels are whole numbers. Who knows the range can make
+# > the step small, which is what lesson 05 is about. A value of 120, though, would come back as 100: the bound holds
+# > inside the range.
+#
+# </details>
+
+# %% [markdown]
+# **2. You cut off the last four bits of each value, as in the control of this page, and now add 8 to every result.
+# What is the largest error?**
+#
+# <details><summary><b>a.</b> 15: a constant does not bring back what was cut off.</summary>
+#
+# > No. It is gone either way, after rounding too. What you may still choose is the number that stands for all 16
+# > values of an interval. Its lower end is up to 15 away from them.
+#
+# </details>
+# <details><summary><b>b.</b> 8: the errors now lie on both sides of 0.</summary>
+#
+# > Yes. The number now stands in the middle of the 16 values, and the errors reach from $-8$ to $7$. It costs
+# > something else: 0 becomes 8, so black is no longer black. The rounded cat kept 0 and 255 exact.
+#
+# </details>
+# <details><summary><b>c.</b> 23: the 8 comes on top of the 15.</summary>
+#
+# > No. All errors of cutting have one sign: the result is too small by 0 to 15. Adding 8 makes this $-8$ to $7$.
+# > Errors add up in size only if they point the same way.
+#
+# </details>
+
+# %% [markdown]
+# **3. Two photographs: a clear evening sky, and gravel. One may keep 8 bits, the other gets 3. Which one gets the
+# 3?**
+#
+# <details><summary><b>a.</b> The gravel: there the values change from pixel to pixel anyway.</summary>
+#
+# > Yes. On the cat the fur held out and the smooth background broke into patches. Rounding shows where values change
+# > slowly: a whole patch jumps at once. In gravel the same errors hide among larger differences.
+#
+# </details>
+# <details><summary><b>b.</b> The sky: it has few details, so few values will do.</summary>
+#
+# > No. It needs many values *because* it has few details. Between two neighbouring marks nothing happens, and then a
+# > whole region jumps: look at the background of the cat with 3 bits.
+#
+# </details>
+# <details><summary><b>c.</b> Either: half a step is 18.2 for both.</summary>
+#
+# > No. The bound is the same, the damage is not. An error counts by what it does to the result, here to an eye. The
+# > same holds for networks: equal errors in two layers can cost very different amounts.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - Predict, run, compare: that is the whole method.
@@ -248,6 +324,7 @@ except ValueError as error:
 #
 # **Now you:** [exercises 00](../exercises/00_start_here/00_start_here.ipynb), about 20 minutes. Then
 # [01 See why models shrink](01_see_why_models_shrink.ipynb).
+# `quantlab start 00` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

@@ -614,7 +614,89 @@ print(f"all weights in int8: {sizes['EfficientNet-Lite0']['int8'] / 1e6:.2f} MB"
 # *What the field does now.* For one reader at a time: 4-bit weights, unpacked in registers and multiplied in float16 (memory-bound;
 # Part V of the plan). For many readers or images at once: int8 or fp8 for weights *and* activations (compute-bound). And new number
 # formats that come with new instructions (lesson 02).
+
+# %% [markdown]
+# ## Questions
 #
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. A kernel reads int8 weights and unpacks them in registers; it multiplies in float32. With one row of input it
+# is almost four times as fast as float32. You now feed 256 rows at once. What gain do you expect?**
+#
+# <details><summary><b>a.</b> About four: the weights still take a quarter of the bytes.</summary>
+#
+# > No. They do, but bytes set the time only while the product is memory-bound. For 256 rows each weight that arrives
+# > is used 256 times, and the arithmetic is what takes the time.
+#
+# </details>
+# <details><summary><b>b.</b> More than four: each byte saved is used 256 times.</summary>
+#
+# > No. A byte is fetched once, however often it is used afterwards. More use of each byte makes the fetching a
+# > *smaller* part of the time, and with it what you can save there.
+#
+# </details>
+# <details><summary><b>c.</b> Hardly any: the bytes are not what takes the time.</summary>
+#
+# > Yes. For 256 rows a matrix of 4096 x 4096 does 114 operations a byte in float32, in place of one half. If your
+# > ridge point is below that, arithmetic is the limit, and it is float32 as before. To gain here, the
+# > *multiplication* must be in int8, and the CPU must have an instruction for it.
+#
+# </details>
+
+# %% [markdown]
+# **2. With only its linear layers in int8, MiniLM takes 58.6 MB. You give the same layers int4 in place of int8. How
+# large is the model now?**
+#
+# <details><summary><b>a.</b> About 53 MB.</summary>
+#
+# > Yes. The linear layers hold 47 % of the numbers: 11 MB in int8, and half of that in int4. The other 48 MB are
+# > float32 and do not move. The next step is not to quantize harder, but to quantize the embeddings.
+#
+# </details>
+# <details><summary><b>b.</b> About 29 MB.</summary>
+#
+# > No. Half the bits are half the size of the *codes*, and these are 11 of the 58.6 MB. What was left in float32 is
+# > most of the file by now.
+#
+# </details>
+# <details><summary><b>c.</b> About 12 MB.</summary>
+#
+# > No. So says the table of this page for int4, but it quantizes every matrix, the embeddings included: 11.67 MB.
+# > Here they stay in float32, and they alone take four times as much.
+#
+# </details>
+
+# %% [markdown]
+# **3. A runtime keeps int8 codes in its file and unpacks them into float32 arrays once, while it loads. What do you
+# gain when it runs, against a float32 file?**
+#
+# <details><summary><b>a.</b> Memory: the weights take a quarter of it.</summary>
+#
+# > No. In the file. In memory lie the unpacked arrays, 4 bytes a weight. Look at how much memory the process takes,
+# > not at the file.
+#
+# </details>
+# <details><summary><b>b.</b> Nothing: only the file is smaller.</summary>
+#
+# > Yes. From then on it is a float32 model: the same bytes are fetched, the same instructions multiply. The file and
+# > the download shrink, the answers carry the error of int8, and the rest is as before.
+#
+# </details>
+# <details><summary><b>c.</b> Speed: a product waits for bytes, and there are fewer of them.</summary>
+#
+# > No. The bytes that count are those that travel from memory to the arithmetic at each product. They are float32. A
+# > gain needs a kernel that reads the *codes*.
+#
+# </details>
+# <details><summary><b>d.</b> Less than nothing: unpacking makes each product slower.</summary>
+#
+# > No. That is the first of the three ways on this page, where the codes are unpacked anew for each product. Here it
+# > is done once, and a product does not know of it.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - Size is the number of weights times the *true* bits of each: codes, scales, and whatever stayed in float32.
@@ -626,6 +708,7 @@ print(f"all weights in int8: {sizes['EfficientNet-Lite0']['int8'] / 1e6:.2f} MB"
 #
 # **Now you:** [exercises 01](../exercises/01_see_why_models_shrink/01_see_why_models_shrink.ipynb).
 # Then [02 Encode numbers](02_encode_numbers.ipynb): what are these bits?
+# `quantlab start 01` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

@@ -519,6 +519,80 @@ print("the other order", unpack(packed, n_bits=4, count=4, signed=True, order="b
 # or 32 values with a scale of their own, which tames the outliers; a later part of the course is about them.
 
 # %% [markdown]
+# ## Questions
+#
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. You count 10,000 images by adding 1 to a float16, 10,000 times. Where does the count end?**
+#
+# <details><summary><b>a.</b> At 10,000.</summary>
+#
+# > No. float16 goes up to 65,504, and 10,000 is one of its numbers, but not every number on the way is. Counting
+# > needs each of them. Range and fineness are two things: the one is the exponent's, the other the mantissa's.
+#
+# </details>
+# <details><summary><b>b.</b> At 256.</summary>
+#
+# > No. That was bfloat16 on this page, with 7 bits of mantissa. float16 has 10, so its gaps are an eighth as wide at
+# > the same number.
+#
+# </details>
+# <details><summary><b>c.</b> At 2,048.</summary>
+#
+# > Yes. With $m = 10$ the gap is 1 up to $2^{11} = 2048$, and 2 from there on. $2048 + 1$ is a tie, goes to the even
+# > code, and that is 2048 again. The finer format stops too, only later. So sums are kept in 32 bits.
+#
+# </details>
+
+# %% [markdown]
+# **2. The largest value of a tensor is 40 times its root mean square. The chip offers int8, e4m3fn and e5m2, each
+# with one scale for the whole tensor. Which one will lose least?**
+#
+# <details><summary><b>a.</b> int8.</summary>
+#
+# > No. It has seven bits for the size of a number, where the floats have a mantissa of three or two: but only at the
+# > top of its range, where almost no value lies. By the slope of this page int8 loses $40 \cdot 0.23\,\% = 9\,\%$.
+# > Its step is set by the largest value, and everybody pays for it.
+#
+# </details>
+# <details><summary><b>b.</b> e4m3fn.</summary>
+#
+# > Yes. About 2.6 %, as for nearly every tensor of the table: int8 would lose $40 \cdot 0.23\,\% = 9\,\%$, and e5m2
+# > about 5 %. The range of e4m3fn was wide enough for a ratio of 175.
+#
+# </details>
+# <details><summary><b>c.</b> e5m2.</summary>
+#
+# > No. Outliers need range, but no more than they use. e4m3fn has enough for a ratio of 175 in the table, and e5m2
+# > pays for the range it adds with a bit of mantissa, which doubles the error to 5 %.
+#
+# </details>
+
+# %% [markdown]
+# **3. All values of a tensor are between 1/64 and 200 in size. You double them before the cast to e4m3fn, and halve
+# them afterwards. What happens to the error?**
+#
+# <details><summary><b>a.</b> Nothing: every value is rounded as before.</summary>
+#
+# > Yes. Doubling adds 1 to the exponent and leaves the mantissa alone, and 400 still fits. So the same bits are
+# > rounded away, and the error is the same to the last bit. A scale helps a float only at the ends of its range:
+# > against overflow (448), and below the smallest normal number (1/64).
+#
+# </details>
+# <details><summary><b>b.</b> It halves: the tensor uses more of the range.</summary>
+#
+# > No. So it would for integers, whose step stays as it is while the values grow. A float's gap grows with the value,
+# > and the relative error is what it was.
+#
+# </details>
+# <details><summary><b>c.</b> It doubles: larger numbers have larger gaps.</summary>
+#
+# > No. Before you halve, it does. Halving the result halves the error as well.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - Bits are names; the format says what they stand for. Two's complement wraps, so clip before you convert.
@@ -529,7 +603,7 @@ print("the other order", unpack(packed, n_bits=4, count=4, signed=True, order="b
 # - int8 suits tensors without outliers, FP8 those with; max / rms decides, near 11 for e4m3fn.
 #
 # **Now you:** [the exercises](../exercises/02_encode_numbers/02_encode_numbers.ipynb), five of them, from one bit
-# pattern to packed bytes.
+# pattern to packed bytes. `quantlab start 02` makes a copy of your own, which no update touches.
 #
 # [previous: 01 See why models shrink](01_see_why_models_shrink.ipynb) ·
 # [next: 03 Map reals to integers](03_map_reals_to_integers.ipynb)

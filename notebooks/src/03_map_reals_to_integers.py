@@ -673,7 +673,7 @@ except ValueError as error:
 # > whole gap.
 #
 # </details>
-# <details><summary><b>c.</b> It depends on where they differ.</summary>
+# <details><summary><b>c.</b> The one that took a mark which is not the nearest, if one did.</summary>
 #
 # > Yes. If $x/s$ lies midway between two integers in all of these places, both are right, and you have met two dialects.
 # > If they differ elsewhere too, one of them rounds to a mark that is not the nearest.
@@ -694,6 +694,7 @@ except ValueError as error:
 #
 # **Now you:** [the exercises](../exercises/03_map_reals_to_integers/03_map_reals_to_integers.ipynb), five of them; in
 # the last one you write the test that the bug would not have passed.
+# `quantlab start 03` makes a copy of your own, which no update touches.
 #
 # [previous: 02 Encode numbers](02_encode_numbers.ipynb) · [next: 04 Choose granularity](04_choose_granularity.ipynb)
 

@@ -503,6 +503,106 @@ for name, runner in [("ONNX Runtime", session), ("reference evaluator", Referenc
 #   (lesson 05) or a change of the network itself (a later part) must do that.
 
 # %% [markdown]
+# ## Questions
+#
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. A layer was quantized to int8 with one scale. The tool reports a cosine of 0.99 between its weights before and
+# after. How large is the error, beside the weights (root mean square)?**
+#
+# <details><summary><b>a.</b> 1 %.</summary>
+#
+# > No. A cosine falls with the *square* of the error: 14 % of error, squared, is 2 %, and half of that is missing
+# > from 1. That is why the report looks so good.
+#
+# </details>
+# <details><summary><b>b.</b> 14 %.</summary>
+#
+# > Yes. If the cosine is $c$ and the scale is right (a cosine does not see a wrong one), the error is
+# > $\sqrt{1 - c^2}$ of the signal: 0.14, or 17 dB, less than three bits' worth. The 0.998 of this page is 6.3 % in
+# > the same way, which is its 24 dB. And both are of the whole tensor: single filters fare worse.
+#
+# </details>
+# <details><summary><b>c.</b> At most 0.4 %.</summary>
+#
+# > No. Half a step is at most 0.4 % of the *largest* weight ($0.5 / 127$). Beside a weight a hundredth as large it is
+# > 40 %, and on this page most filters are small beside the largest.
+#
+# </details>
+
+# %% [markdown]
+# **2. You must keep one scale for the whole layer of this page (block 7). With how many bits would its median filter
+# be as good as with 8 bits and a scale a filter?**
+#
+# <details><summary><b>a.</b> 9.</summary>
+#
+# > No. One bit more doubles the marks: the median filter gets 14 marks in place of 7. It lacks 127.
+#
+# </details>
+# <details><summary><b>b.</b> With no number of bits.</summary>
+#
+# > No. Channel 422 always sets the scale, but what it takes is a *factor*: the median filter gets 7 of 127 marks, an
+# > eighteenth. Enough bits win any factor back.
+#
+# </details>
+# <details><summary><b>c.</b> About 12.</summary>
+#
+# > Yes. 25.5 dB were lost, and a bit is worth 6.02 dB: $25.5 / 6.02 = 4.2$ bits. Even in a filter of nine weights
+# > these $9 \cdot 4.2 = 38$ bits are more than the 32 of a float32 scale, and the product would no longer be one of
+# > int8.
+#
+# </details>
+
+# %% [markdown]
+# **3. Somebody quantized a weight matrix with one scale an *input*, $w_{oi} = s_i\,q_{oi}$. The activations still are
+# floats. The product shall be one of integers. Where can the $s_i$ go?**
+#
+# <details><summary><b>a.</b> Behind the sum, as one well-chosen factor an output.</summary>
+#
+# > No. The page tried the best such factor, by least squares: a third of the result was wrong (0.326). A sum of terms
+# > with different factors is not a factor times the sum.
+#
+# </details>
+# <details><summary><b>b.</b> Into the activations, before these are rounded.</summary>
+#
+# > Yes. $\sum_i s_i q_{oi} x_i = \sum_i q_{oi} (s_i x_i)$: quantize $s_i x_i$ with one scale, and the sum has
+# > integers only. The price is that inputs with a large $s_i$ now stretch the range of the activations. The
+# > difficulty has moved, it is not gone; a later part moves it on purpose.
+#
+# </details>
+# <details><summary><b>c.</b> Nowhere: such a product must be computed in float.</summary>
+#
+# > No. They cannot leave the sum. But each $s_i$ belongs to one input, and as long as that input is a real number it
+# > can be multiplied before it becomes an integer.
+#
+# </details>
+
+# %% [markdown]
+# **4. The MiniLM matrix of this page, long tails and all, may take about 6 bits a weight. Which is better: 4-bit
+# codes in groups of 8, or 6-bit codes with one scale a row?**
+#
+# <details><summary><b>a.</b> The 6-bit codes: the scales of such small groups cost too much.</summary>
+#
+# > Yes. 25.1 dB against 21.6, although this layer has outliers. A group of 8 carries 16 bits of scale, 2 bits a
+# > weight, and 2 bits of code are worth 12 dB. Groups of 32 were different: they cost half a bit and were 2.9 dB
+# > ahead of wider codes of the same size.
+#
+# </details>
+# <details><summary><b>b.</b> The groups: an outlier spoils no more than its seven neighbours.</summary>
+#
+# > No. True, and every group pays for it, most of them without an outlier. From groups of 32 to groups of 8 a weight
+# > costs 1.5 bits more, and the layer gains 2 dB.
+#
+# </details>
+# <details><summary><b>c.</b> No difference: 6 bits hold 6 bits of information.</summary>
+#
+# > No. They are of the same size, not of the same use. On Gaussian weights the groups of 8 are even 7.7 dB behind:
+# > what their scales say is nearly the same everywhere.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - The values that share a scale should have similar sizes; an outlier takes marks from all who share with it.
@@ -518,6 +618,7 @@ for name, runner in [("ONNX Runtime", session), ("reference evaluator", Referenc
 #
 # [Five exercises](../exercises/04_choose_granularity/04_choose_granularity.ipynb): count true bits, scale channels,
 # cut groups, multiply with groups, find the filters that one scale wipes out.
+# `quantlab start 04` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

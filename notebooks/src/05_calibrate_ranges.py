@@ -540,6 +540,104 @@ for place in places:
 #   time ("dynamic" quantization), which costs time and needs no guess.
 
 # %% [markdown]
+# ## Questions
+#
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. Your ranges are min-max over 100 pictures. You calibrate again, with these 100 and 900 more. What do you know
+# before you run it?**
+#
+# <details><summary><b>a.</b> The ranges come nearer to the true ones.</summary>
+#
+# > No. An average would, from either side. A maximum moves in one direction only, and for a tensor without a bound
+# > there is no true range that it could settle at.
+#
+# </details>
+# <details><summary><b>b.</b> No range gets narrower.</summary>
+#
+# > Yes. That is all. Where calibration fell short it helps: the pooled features had 32.4 dB with all forty crops, and
+# > down to 23.6 dB with eight of one picture. Where it makes all steps coarser it hurts: block 12 fell from 35.7 to
+# > 34.3 dB.
+#
+# </details>
+# <details><summary><b>c.</b> The SQNR on other pictures rises.</summary>
+#
+# > No. It fell by 1.4 dB in block 12, from one crop to forty. Each new extreme value makes the steps coarser for all
+# > others. More data help a statistic that settles, such as the percentile.
+#
+# </details>
+
+# %% [markdown]
+# **2. At 8 bits T = 28 was best for the entry of block 12, a little inside min-max. You keep it when the layer goes
+# down to 4 bits. What do you get?**
+#
+# <details><summary><b>a.</b> A threshold far too wide: coarse steps cost more now, clipping does not.</summary>
+#
+# > Yes. At 4 bits the best T is 14. The error at $T = 28$ was 1.16, at $T = 15$ it was 0.44. The step has become 17
+# > times as large, so what each mark is worth has changed, and what clipping costs has not.
+#
+# </details>
+# <details><summary><b>b.</b> The right one: T belongs to the data, and they are the same.</summary>
+#
+# > No. T weighs two costs. Clipping belongs to the data alone; rounding belongs to T and the number of bits. Change
+# > one side, and the balance lies elsewhere.
+#
+# </details>
+# <details><summary><b>c.</b> A threshold too narrow: with 16 marks the large values are precious.</summary>
+#
+# > No. It feels so, but with 16 marks it is the *small* values that suffer, and they are almost all. Only 0.40 % lie
+# > in the outer half of the range. Let them go, and everybody else gets twice as many marks.
+#
+# </details>
+
+# %% [markdown]
+# **3. At 4 bits your KL observer cuts the ReLU6 tensor of this page at 0.03, although the data reach 6. What gives it
+# a sensible threshold?**
+#
+# <details><summary><b>a.</b> Many more pictures.</summary>
+#
+# > No. The histogram is right: half of the values *are* 0, in new pictures too. The fault is in what KL makes of such
+# > a spike.
+#
+# </details>
+# <details><summary><b>b.</b> Finer bins.</summary>
+#
+# > No. They would tell zeros from small values, but that is done already: the zeros fill one narrow bin. KL compares
+# > the spike with an even spread over all bins of a step. Finer bins make the spike narrower and the spread wider.
+#
+# </details>
+# <details><summary><b>c.</b> Counting fewer zeros.</summary>
+#
+# > Yes. With as many counts in the bin of zero as in its neighbour, the threshold goes to 4.04. Nothing is lost: zero
+# > has a mark of its own on every ruler, so these values never have an error.
+#
+# </details>
+
+# %% [markdown]
+# **4. In block 2 min-max ranges from noise were better than those from photographs, by 1.9 ± 0.3 dB on held-out
+# pictures. What do you conclude?**
+#
+# <details><summary><b>a.</b> For this tensor noise is the better calibration set.</summary>
+#
+# > No. The interval is far from zero, so the gain is real. Its cause is not the noise. With MSE the same noise gains
+# > $0.6 \pm 1.7$ dB: nothing that could be shown. And in block 12 min-max from noise was $8.6 \pm 7.4$ dB worse.
+#
+# </details>
+# <details><summary><b>b.</b> Nothing: five test pictures are too few.</summary>
+#
+# > No. The interval is computed from these five, and it is far from zero. Five are few for the tenths, not for the
+# > sign. The measurement is sound; the question is what it measures.
+#
+# </details>
+# <details><summary><b>c.</b> Min-max from photographs was too wide there.</summary>
+#
+# > Yes. Noise gave *some* narrower range, and narrower was better. The percentile finds it on purpose, from
+# > photographs: $2.6 \pm 0.4$ dB over min-max. When a wrong method wins, look for what the right one did badly.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - A range for activations is a guess about unseen inputs. Test it on inputs from other sources, asserted disjoint.
@@ -556,6 +654,7 @@ for place in places:
 #
 # [Five exercises](../exercises/05_calibrate_ranges/05_calibrate_ranges.ipynb): average a range, cut percentiles, split an error
 # into rounding and clipping, search a threshold, merge a histogram.
+# `quantlab start 05` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

@@ -477,7 +477,110 @@ print("saturated:", ((pairs < -(2**15)) | (pairs > 2**15 - 1)).sum())
 # vectors, and nothing else changes. With 16-bit activations every product may be 256 times larger, so TFLite's 16x8
 # kernels accumulate in 64 bits. And this was one layer: where layers meet (a residual sum, a concatenation), scales must
 # be matched, with a requantization of its own.
+
+# %% [markdown]
+# ## Questions
 #
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. In a fully connected layer the weights have zero point 0, the inputs have zero point -128. A colleague wants
+# symmetric inputs, to save time. What does the layer save at each run?**
+#
+# <details><summary><b>a.</b> One subtraction for each input.</summary>
+#
+# > No. The zero point is not subtracted from the inputs, which would need 9 bits. It is taken out of the sum:
+# > $\sum_k (q_x - z_x) q_w = \sum_k q_x q_w - z_x \sum_k q_w$.
+#
+# </details>
+# <details><summary><b>b.</b> One sum over each row of inputs.</summary>
+#
+# > No. That is what a zero point of the *weights* costs: the term $z_w \sum_k q_x$ has to be computed for each input
+# > anew.
+#
+# </details>
+# <details><summary><b>c.</b> Nothing.</summary>
+#
+# > Yes. The term $z_x \sum_k q_w$ knows nothing of the input: it is computed once and added to the bias. Symmetric
+# > inputs would cost something: these are never negative, so half of the marks would be unused, and a bit is lost
+# > (lesson 03).
+#
+# </details>
+
+# %% [markdown]
+# **2. You run an int8 layer with 2,000 products a sum as one float32 product. On 10,000 random inputs it equals the
+# integers. Is it exact for every input?**
+#
+# <details><summary><b>a.</b> Yes: 10,000 inputs would have shown an error.</summary>
+#
+# > No. In random inputs the signs of the products are mixed, and the sums stay small. Sums grow large for inputs that
+# > fit the weights, as for the winning classes of this page. Random tests are blind there.
+#
+# </details>
+# <details><summary><b>b.</b> Yes, if 128 times the largest row sum of |codes| is at most 16,777,216.</summary>
+#
+# > Yes. Then no partial sum can pass $2^{24}$, in whatever order, and float32 holds every integer up to there. For
+# > the layer of this page that number is 2,747,520. It is a fact about these weights: check it again for the next
+# > ones.
+#
+# </details>
+# <details><summary><b>c.</b> No: beyond 1,024 products float32 is not exact.</summary>
+#
+# > No. Up to 1,024 it is exact for *all* int8 weights. Beyond, it depends on the weights: the layer of this page adds
+# > 1,280 products, and cannot reach a fifth of $2^{24}$.
+#
+# </details>
+
+# %% [markdown]
+# **3. ruy shifts by r bits after its first rounding. You make the output scale 16 times as small, so r goes from 9 to
+# 5; no output is clipped. How many outputs does the second rounding change now?**
+#
+# <details><summary><b>a.</b> Sixteen times as many: the first rounding has become coarser.</summary>
+#
+# > Yes. The share is $2^{-r-1}$: it was 0.098 %, now it is 1.6 %. The first rounding goes to multiples of $2^{-r}$.
+# > The coarser these are, the further it moves a value, and the more values land on a tie. (With no shift left there
+# > is no second rounding, and no change.)
+#
+# </details>
+# <details><summary><b>b.</b> Fewer: fewer bits are dropped, so less is lost.</summary>
+#
+# > No. In all, fewer bits are dropped. But the trouble comes from the *first* rounding, which goes to multiples of
+# > $2^{-r}$. With $r = 5$ it moves values by up to 1/64 of an output step, with $r = 9$ by 1/1024.
+#
+# </details>
+# <details><summary><b>c.</b> About as many: the data decide which sums lie beside a tie.</summary>
+#
+# > No. The data decide *which* outputs change. How many follows from the width of the band below one half, because
+# > fractions are spread evenly over the steps. The rate announced 23 for the layer of this page, and real data gave
+# > 32.
+#
+# </details>
+
+# %% [markdown]
+# **4. Your accelerator has no floating-point unit. Its outputs shall equal, to the bit, those of LiteRT's default
+# kernels on the processor of this page. What must it compute?**
+#
+# <details><summary><b>a.</b> A product with a 32-bit multiplier, then a shift: integers, rounded twice.</summary>
+#
+# > No. That is ruy, and the default kernels differ from it in 32 of 24,000 outputs. LiteRT has four requantizations,
+# > and ruy's is one of them.
+#
+# </details>
+# <details><summary><b>b.</b> What a float32 multiplication would give, with ties to even.</summary>
+#
+# > Yes. The default kernels, XNNPACK's, round $\mathrm{f32}(a) \cdot \mathrm{f32}(M)$ here, so you imitate a float32
+# > product in integers. Or you agree on another reference: with the ruy kernels the arithmetic of this page is
+# > enough. On ARM the same default has other kernels, which round in fixed point.
+#
+# </details>
+# <details><summary><b>c.</b> The exact product, rounded once to the nearest integer.</summary>
+#
+# > No. At a tie there are two nearest integers, and the three kernel sets of this page have three rules to choose
+# > one. Besides, $\mathrm{f32}(M)$ is not $M$: close to a tie that decides, too.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - A layer on integers: an 8-bit product, an int32 accumulator, one multiplication by $s_x s_w / s_y$, one clip.
@@ -488,7 +591,7 @@ print("saturated:", ((pairs < -(2**15)) | (pairs > 2**15 - 1)).sum())
 # - LiteRT alone has four requantizations. Name the one that you reproduce, and test it on ties.
 #
 # **Exercises:** [06 Compute with integers](../exercises/06_compute_with_integers/06_compute_with_integers.ipynb): six, about 55
-# minutes.
+# minutes. `quantlab start 06` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

@@ -503,7 +503,106 @@ print(f"packed in 2 bits: {n_weights * 2 // 8:,} bytes, and {n_scales * 4} for {
 #
 # **It is not free.** QAT needs the training data, the training code and hours; PTQ needs a few hundred samples and minutes. At 8 bits,
 # per channel, most networks do not need it, as here. Part II shows how far one gets without.
+
+# %% [markdown]
+# ## Questions
 #
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. You train through rounding, with a small learning rate. After fifty steps not one code has changed. What do you
+# look at to see whether it works?**
+#
+# <details><summary><b>a.</b> The latent weights: have they moved?</summary>
+#
+# > Yes. Each step pushes them a little, and the pushes add up. The single weight of this page needed 67 steps to its
+# > first crossing, and all that time its code was 0. If the latent weights stand still too, no gradient gets through.
+#
+# </details>
+# <details><summary><b>b.</b> The loss: it must have fallen.</summary>
+#
+# > No. The loss sees the *rounded* weights. As long as no code changes, they make the same loss, however far the
+# > latent weights have moved. And it may fall without them: a bias is not rounded, and it moved even with rule
+# > `none`.
+#
+# </details>
+# <details><summary><b>c.</b> Nothing yet: in time, noise makes the codes jump.</summary>
+#
+# > No. With the true gradient they never jump: the flat line of this page stays flat for all 400 steps. It is not
+# > noise that moves codes, but small pushes in one direction.
+#
+# </details>
+
+# %% [markdown]
+# **2. A 2-bit network, trained "with fake quantization", is as accurate as its float original. You suspect that
+# nothing was ever rounded. Which check tells you?**
+#
+# <details><summary><b>a.</b> The size of the saved file: quantized to 2 bits, it must be a sixteenth.</summary>
+#
+# > No. Latent weights are float32 until somebody converts them, in a correct training too: 9,472 bytes here, where
+# > packed codes take 592. The size says nothing yet.
+#
+# </details>
+# <details><summary><b>b.</b> The number of different values in a row of the weights that the forward pass uses.</summary>
+#
+# > Yes. There may be at most four. An observer that only watches leaves them all different. The check needs no data
+# > and no second training; exercise 07.5 is this test.
+#
+# </details>
+# <details><summary><b>c.</b> The gradients of the weights: behind a rounding they must be zero.</summary>
+#
+# > No. With the *true* gradient, yes. Straight through, they are not zero, and that is its purpose. Gradients look
+# > alright in both cases.
+#
+# </details>
+
+# %% [markdown]
+# **3. You train 20 more epochs with quantization and with a new augmentation of the images. The control trains 20
+# more epochs without both, and is then quantized. You win by 3 points, in all of ten splits. What has been shown?**
+#
+# <details><summary><b>a.</b> That training through rounding brings 3 points.</summary>
+#
+# > No. The control had as many epochs, but not the augmentation. A control differs in *one* thing. At 4 bits the
+# > control of this page gained as much as QAT, as far as five splits can tell.
+#
+# </details>
+# <details><summary><b>b.</b> Nothing: the gain may be chance.</summary>
+#
+# > No. All ten splits point the same way; that is hardly chance. Something brought the 3 points. The trouble is that
+# > you cannot say what, and more splits will not tell you.
+#
+# </details>
+# <details><summary><b>c.</b> That one of the two changes helps, or both together.</summary>
+#
+# > Yes. To tell them apart, add an arm: the augmentation, without quantization, and then quantized. If it wins the 3
+# > points as well, you have found a good augmentation.
+#
+# </details>
+
+# %% [markdown]
+# **4. The single weight of this page trembles at 0.5. You divide the learning rate by ten and wait ten times as long.
+# What does it do?**
+#
+# <details><summary><b>a.</b> It trembles in a narrower band, and its code is 1 for 30 % of the time.</summary>
+#
+# > Yes. Nowhere is the push zero: below 0.5 it points up, above it points down. A smaller rate makes each move
+# > smaller and changes neither direction. Only a rate that goes to zero stops it, and whether at 0 or at 1 is chance.
+#
+# </details>
+# <details><summary><b>b.</b> It settles at 0.3, the target.</summary>
+#
+# > No. At a latent weight of 0.3 the code is 0, the gradient is $0 - 0.3$, and the weight is pushed on. It is the
+# > *average of the codes* that meets the target, not the latent weight.
+#
+# </details>
+# <details><summary><b>c.</b> It settles below 0.5, with the code 0, the mark nearest to the target.</summary>
+#
+# > No. 0 is the best single code. But with the code 0 the push is always upwards, and however small the steps are,
+# > they lead to 0.5.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - Fake quantization: round in the forward pass, keep a float latent weight, train that.
@@ -516,6 +615,7 @@ print(f"packed in 2 bits: {n_weights * 2 // 8:,} bytes, and {n_scales * 4} for {
 # **Exercises:** [07 Train through rounding](../exercises/07_train_through_rounding/07_train_through_rounding.ipynb): five, about
 # 45 minutes. This is the end of Part I. Part II is quantization after training: it begins with
 # [08 Quantize a network](08_quantize_a_network.ipynb).
+# `quantlab start 07` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

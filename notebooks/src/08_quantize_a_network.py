@@ -471,7 +471,84 @@ plots.channel_ranges(
 #
 # **What we left out.** Operators such as softmax, sigmoid and hard-swish need tables or fixed-point polynomials. A concatenation wants one ruler for all its
 # parts. And a real network comes from a converter, which also decides what to fuse: lesson 10.
+
+# %% [markdown]
+# ## Questions
 #
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. A converter turns a float network with 99.6 % of the digits right into an int8 network with 45 %. You stop the
+# converter before it rounds anything: its folded network, in float, has 45 % too. Where do you look next?**
+#
+# <details><summary><b>a.</b> At the calibration: more images, and more varied ones.</summary>
+#
+# > No. Calibration finds the ranges of activations, and this is what one suspects first, since it can be done badly.
+# > But the folded network in float reads no ranges, and it is as bad.
+#
+# </details>
+# <details><summary><b>b.</b> At the folding.</summary>
+#
+# > Yes. Nothing behind it has run yet. On this page a network that lost its batch norms had 202 of 450 right, 44.9 %,
+# > and a correct fold kept every logit within 0.0001. This one comparison splits the converter in two, so it comes
+# > first.
+#
+# </details>
+# <details><summary><b>c.</b> At the weights: one scale a channel instead of one for the whole layer.</summary>
+#
+# > No. That changes how weights are rounded, and it is the cure for the EfficientNet layer at the end of this page.
+# > Here no weight has been rounded yet.
+#
+# </details>
+
+# %% [markdown]
+# **2. You write an int8 convolution with padding. The zero point of its input is 8, and you surround the image with
+# the code 0. What do you get?**
+#
+# <details><summary><b>a.</b> The right result: a zero is a zero.</summary>
+#
+# > No. A code stands for $s\,(q - z)$. The code 0 stands for $-8s$, and the real 0 has the code 8. Only with $z = 0$
+# > are the two the same, which is why tests with symmetric rulers pass.
+#
+# </details>
+# <details><summary><b>b.</b> All outputs of a channel off by the same amount, which a new bias takes back.</summary>
+#
+# > No. Zero points do add constants, so one thinks of a bias. But here only windows that reach over the border meet
+# > the ring, and a corner meets more of it than an edge. A bias acts on all pixels alike.
+#
+# </details>
+# <details><summary><b>c.</b> The image in a frame of 8 steps below zero, and errors along the border.</summary>
+#
+# > Yes. The ring is part of the image for the kernel. On this page, with $z = -128$, the code 0 made a grey frame:
+# > 30.3 % of the outputs of the first layer differed, all of them at the border. A second layer of 3 x 3 would carry
+# > them one pixel further in.
+#
+# </details>
+
+# %% [markdown]
+# **3. Two int8 networks answer the same 1,000 test images: A has 98 % right, B has 97 %. Their 95 % intervals
+# overlap. What else must you know before you say that B is worse?**
+#
+# <details><summary><b>a.</b> How many images only A gets right, and how many only B.</summary>
+#
+# > Yes. If it is 10 against 0, $p = 0.002$; if it is 60 against 50, $p = 0.39$. The accuracies are the same in both
+# > cases. On this page 448 against 438 of 450 looked doubtful by the intervals, and was ten against none.
+#
+# </details>
+# <details><summary><b>b.</b> Nothing. Where intervals overlap, there is no difference.</summary>
+#
+# > No. Each interval asks what *other* images would say of one network, and that luck is large. Both networks had the
+# > same luck here: hard images are hard for both. Comparing on the same images takes it out.
+#
+# </details>
+# <details><summary><b>c.</b> Nothing. On the same images ten right answers fewer are ten fewer.</summary>
+#
+# > No. Ten fewer on these images, yes. But the per-channel row of this page has 448 right with 7 bits and 447 with 8,
+# > and nobody will say that 7 bits are better. The question is whether a fair coin could have done it.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - Folding is exact in the reals; compare the folded float network with the original before anything else.
@@ -483,6 +560,7 @@ plots.channel_ranges(
 #
 # **Exercises:** [08 Quantize a network](../exercises/08_quantize_a_network/08_quantize_a_network.ipynb): six, about 55 minutes.
 # &nbsp; **Next:** [09 Repair what PTQ breaks](09_repair_what_ptq_breaks.ipynb).
+# `quantlab start 08` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

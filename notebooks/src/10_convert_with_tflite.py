@@ -420,6 +420,106 @@ except tflite.TFLiteError as error:
     print(type(error).__name__, "-", str(error).partition(";")[0])
 
 # %% [markdown]
+# ## Questions
+#
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. You convert a model, and its file has shrunk to about a quarter. Does the network compute with integers between
+# its layers?**
+#
+# <details><summary><b>a.</b> Yes: a quarter means one byte for each number.</summary>
+#
+# > No. One byte for each *weight*, since that is what a file holds. Activations exist only while the network runs,
+# > and take no room in it.
+#
+# </details>
+# <details><summary><b>b.</b> The size does not tell.</summary>
+#
+# > Yes. On this page the constants of the dynamic file and of the int8 file had 15.6 and 13.9 kB, after 53.2 in
+# > float32. Between the layers one of them has float32, the other int8. The column *type* of the listing says which.
+#
+# </details>
+# <details><summary><b>c.</b> No: a converter can make weights small, not the arithmetic.</summary>
+#
+# > No. It can do both. In the listing of the int8 file every operator between the first and the last reads and writes
+# > integers, and quantlab computed the same ones from the codes.
+#
+# </details>
+
+# %% [markdown]
+# **2. No photographs at hand, so you calibrate EfficientNet-Lite0 with `np.random.rand`. "Noise is more extreme than
+# any photograph, so I am on the safe side." What happens to the ranges?**
+#
+# <details><summary><b>a.</b> They come out too wide: nothing is clipped, the steps are a little coarse.</summary>
+#
+# > No. At most the pixels are extreme. Behind the first layer a range is made by the answers of filters, and these
+# > were trained on pictures, not on noise. Only one of 60 ranges came out wider.
+#
+# </details>
+# <details><summary><b>b.</b> They stay about as they were: ranges are a property of the weights.</summary>
+#
+# > No. The digits of this page seem to say so: noise did no harm there. It happened to fill the same $[0, 1]$ as the
+# > pixels, and a small network with eight bits forgives much. Ranges of activations depend on what flows through
+# > (lesson 05).
+#
+# </details>
+# <details><summary><b>c.</b> Most come out too narrow.</summary>
+#
+# > Yes. 39 of 60 were narrower than from photographs, one of them only 0.34 times as wide. Look at the first: `rand`
+# > has no negative numbers, so the input's range began at 0, and all that is darker than middle grey was clipped. The
+# > converter said nothing.
+#
+# </details>
+
+# %% [markdown]
+# **3. An accelerator runs your int8 file. Half of its logits differ from those that TFLite computes on your laptop.
+# How do you find out whether it has a bug?**
+#
+# <details><summary><b>a.</b> There is nothing to find out: integer arithmetic is exact, so it has one.</summary>
+#
+# > No. The products and sums are exact. The step back to 8 bits rounds, and tools round it differently: TFLite's own
+# > three sets of kernels disagree with each other in about half of the logits.
+#
+# </details>
+# <details><summary><b>b.</b> Allow one step of difference in the logits; whatever is beyond is a bug.</summary>
+#
+# > No. One step is the bound for one rounding of equal inputs. After 60 operators two correct sets of kernels of this
+# > page differed by more than a step; and a bug in an early layer can end up within one.
+#
+# </details>
+# <details><summary><b>c.</b> Compare with named kernels, layer by layer, each on equal inputs.</summary>
+#
+# > Yes. Given the kernels and the codes of its input, each integer of an operator is determined, so one can ask for
+# > equality. That is how we compared 125 million integers, and how the one operator was found in which the
+# > micro-controller differs.
+#
+# </details>
+
+# %% [markdown]
+# **4. A micro-controller has 8 MB of flash and 512 kB of memory. The int8 file of EfficientNet-Lite0 has 5.3 MB. What
+# keeps it from running?**
+#
+# <details><summary><b>a.</b> Its activations.</summary>
+#
+# > Yes. The operator that needs most at once reads and writes 1,505,280 bytes, and an arena has to hold that. Weights
+# > of 4 bits would not change that by a byte. A smaller image would: most activations shrink with its area.
+#
+# </details>
+# <details><summary><b>b.</b> Its weights, which must be in memory when they are multiplied.</summary>
+#
+# > No. They are read where they lie. The arena on this page had 1,695,904 bytes, and the constants of the file have
+# > 4,697,032: they cannot have been in it.
+#
+# </details>
+# <details><summary><b>c.</b> Nothing: the file fits into the flash, and the rest is small beside it.</summary>
+#
+# > No. On a computer one looks at the size of the file. Here the rest is about three times the memory of the chip,
+# > and has to be there at once.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # 1. Five modes, two or three lines each. int8 needs representative data, and the converter believes whatever it gets.
@@ -431,6 +531,7 @@ except tflite.TFLiteError as error:
 #
 # **Exercises:** [10 Convert with TFLite](../exercises/10_convert_with_tflite/10_convert_with_tflite.ipynb): five, about 50
 # minutes. Try it on a model of your own: `keras_models.to_tflite`, `tflite.table`, `tflite.run`.
+# `quantlab start 10` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

@@ -414,7 +414,7 @@ for n_bits in (8, 4, 2):
     print(f"{n_bits} bits: trained / converted", [f"{ratio:.3f}" for ratio in trained / converted])
 
 # %% [markdown]
-# At 8 bits the two differ by 4 in a thousand, and no accuracy shows it. At 2 bits by half. The disagreement was reported in
+# At 8 bits the two differ by 4 in a thousand, and no accuracy shows it. At 2 bits by a third and by half. The disagreement was reported in
 # 2022 (reading list), and the versions of torch and torchao that run here have it. The unfused `FakeQuantize` takes one formula for both, at the price of a slower
 # step: the first change in `qat_qconfig`. The second is a grid from $-(2^{b-1}-1)$. With the default's, look at
 # $s_{\text{convert}}$: the largest weight of a channel is $2^{b-1} - \tfrac12$ steps long. It lies on a tie, always. A positive one is
@@ -424,7 +424,7 @@ for n_bits in (8, 4, 2):
 #
 # Now five splits, and the arms of lesson 07: **PTQ** (the float network, its ranges from one pass over the training images),
 # **control** (five more epochs *without* quantization, then as PTQ), **QAT**. All are converted, all run on
-# int8 kernels. The kernels have 8 bits, but nothing forbids to use only three of their 256 weights: `n_bits=2` trains the codes
+# int8 kernels. The kernels have 8 bits, but nothing forbids to use only three of their 256 codes: `n_bits=2` trains the codes
 # -1, 0 and 1. (They are stored as int8 and save no memory with torch; kernels for fewer bits exist elsewhere.)
 #
 # **Predict.** By how many points does QAT beat the control, at 8 bits and at 2?
@@ -650,7 +650,105 @@ print("dynamic, old:", old[0].weight().dtype, "- new:", type(new[0].weight).__na
 # - The field moves its APIs faster than its arithmetic. torch's eager and FX modes wait for their end, torchao replaces them, and
 #   torchao, too, is below version 1. The four proofs outlive all of them: count the values, look at the ranges, recompute the
 #   integers, compare trained with converted.
+
+# %% [markdown]
+# ## Questions
 #
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. Somebody has put an observer where `weight_fake_quant` belongs. The network trains, converts to int8 weights,
+# and classifies well at 8 bits. What has been lost?**
+#
+# <details><summary><b>a.</b> Nothing: the converted layers compute on int8.</summary>
+#
+# > No. They do, and that is why no run of the converted network shows it. But quantization-aware training was to let
+# > the weights feel their rounding, and these never did.
+#
+# </details>
+# <details><summary><b>b.</b> The training: for the weights it was PTQ under another name.</summary>
+#
+# > Yes. An observer finds a range and hands the weights on as they are. At 8 bits that costs nothing that one could
+# > see. At 2 bits this page has PTQ beaten by QAT in every split.
+#
+# </details>
+# <details><summary><b>c.</b> The scales: without fake quantization <code>convert</code> has to guess them.</summary>
+#
+# > No. An observer knows the range as well as a fake quantizer does, and `convert` reads the scale off it. So nothing
+# > is missing, and nothing complains.
+#
+# </details>
+
+# %% [markdown]
+# **2. After each epoch you validate, with `model.eval()`. The observers are still on. What does the validation do to
+# the network?**
+#
+# <details><summary><b>a.</b> Nothing: <code>eval()</code> makes a network read-only.</summary>
+#
+# > No. It switches batch norm and dropout to another behaviour. An observer does not ask in which mode it is.
+#
+# </details>
+# <details><summary><b>b.</b> It moves the ranges and the statistics of the batch norms.</summary>
+#
+# > No. Half of it is true: the ranges move. But the statistics are what `eval()` stops, so one thinks that it stops
+# > everything.
+#
+# </details>
+# <details><summary><b>c.</b> It moves the ranges, by data that should only judge.</summary>
+#
+# > Yes. On this page 50 tests with brighter images took the scale of the input from 0.0079 to 0.0141.
+# > `apply(tq.disable_observer)` stops it. With validation images like the training images it hardly shows, and is
+# > still wrong.
+#
+# </details>
+
+# %% [markdown]
+# **3. To prove that the weights are on an 8-bit grid you count the different values in each channel: 144 at most. A
+# channel has 144 weights. Proven?**
+#
+# <details><summary><b>a.</b> No: without any rounding the count could not be higher.</summary>
+#
+# > Yes. The control of this page, with an observer in place of the fake quantizer, passes this layer too. Only the
+# > layer with 512 weights a channel told them apart. For the others, ask whether each weight is a whole number of
+# > steps, or recompute what should arrive.
+#
+# </details>
+# <details><summary><b>b.</b> Yes: a grid of 8 bits has 256 values, and 144 are fewer.</summary>
+#
+# > No. All weights on a grid implies at most 256 values. The reverse does not hold: any 144 floats are at most 144
+# > values.
+#
+# </details>
+# <details><summary><b>c.</b> No: on a grid of 8 bits all 256 values would have to occur.</summary>
+#
+# > No. Marks may stay empty, and most weights lie on the inner ones. A grid bounds the count from above only.
+#
+# </details>
+
+# %% [markdown]
+# **4. Five epochs of QAT at 8 bits, and the network is better than the float network that it began with, on five
+# splits. "Rounding noise regularizes", says a blog. What do you ask for?**
+#
+# <details><summary><b>a.</b> A test on the int8 kernels: fake quantization flatters.</summary>
+#
+# > No. Worth a check, but it does not answer the blog: on this page the two differ by less than 1.5 points in every
+# > split, so a gain would show on either. It would still be a gain with two possible causes.
+#
+# </details>
+# <details><summary><b>b.</b> The same five epochs without quantization.</summary>
+#
+# > Yes. They are training, too. On this page the control had them, and at 8 bits QAT was within 1.5 points of it on
+# > average. At 2 bits it was ahead by more than 10. Only that difference belongs to quantization.
+#
+# </details>
+# <details><summary><b>c.</b> Nothing: five splits are enough, and the explanation is a known one.</summary>
+#
+# > No. Five splits can say that it is better than the start. Two things happened since: noise, and five more epochs.
+# > Without a control arm they cannot be told apart.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - A converted network that runs, and a good accuracy, prove nothing: a bare layer and an observer in the wrong place pass both.
@@ -665,6 +763,7 @@ print("dynamic, old:", old[0].weight().dtype, "- new:", type(new[0].weight).__na
 #
 # [Five exercises](../exercises/12_train_with_fake_quantization/12_train_with_fake_quantization.ipynb): the fault behind a network's modules, levels, folding,
 # moving averages, the order of the steps; and a recipe for a network of your own, a multilayer perceptron or a residual network.
+# `quantlab start 12` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

@@ -215,7 +215,8 @@ plots.lines(
 
 # %% [markdown]
 # (PACT's is multiplied by $\partial \alpha / \partial s = 7$, so that both are slopes by the step.) Equal outside, but for half a step
-# at the ends: PACT asks whether $x$ itself is clipped, LSQ whether its rounded value is. Inside, PACT sees nothing. So a PACT range that begins wide enough to clip nothing gets no gradient at all, whatever the loss thinks of
+# at the ends: PACT asks whether $x$ itself is clipped, LSQ whether its rounded value is. (So does torch. The paper of LSQ draws the
+# line where PACT does, at the last mark.) Inside, PACT sees nothing. So a PACT range that begins wide enough to clip nothing gets no gradient at all, whatever the loss thinks of
 # its coarse steps. That is why PACT adds a decay, $\tfrac\lambda2 \alpha^2$, to the loss: something has to push inwards.
 
 # %%
@@ -530,8 +531,8 @@ assert apart < 1e-4
 #
 # **"LSQ wins because it learns."** In part. Give the competitor a good range before you say so.
 #
-# **The first step is made for few bits.** $2 \langle |v| \rangle / \sqrt{Q_P}$ shrinks with the root of the number of marks, and a range should
-# shrink with the number itself:
+# **The first step is made for few bits.** $2 \langle |v| \rangle / \sqrt{Q_P}$ shrinks with the root of the number of marks, and a step that
+# spans the same range shrinks with the number itself:
 
 # %%
 for n_bits in (2, 4, 8):
@@ -554,7 +555,110 @@ for n_bits in (2, 4, 8):
 # fixed by the hardware, there is nothing to learn.
 #
 # **Two small networks are two small networks.** In the paper 3-bit networks reach the accuracy of float ones on ImageNet. Ours trained for eight epochs.
+
+# %% [markdown]
+# ## Questions
 #
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. A paper trains two networks at 2 bits: one with learned steps, one straight-through with min-max steps. The
+# first is better by ten points, over five seeds. It says that learning the step is worth ten points. Which further
+# run do you ask for first?**
+#
+# <details><summary><b>a.</b> Twenty seeds more, so that the interval is narrow enough.</summary>
+#
+# > No. The difference between the two is not in doubt. What is in doubt is its cause: the two networks differ in the
+# > step they begin with *and* in whether it learns. More seeds never tell these two apart.
+#
+# </details>
+# <details><summary><b>b.</b> One that begins with LSQ's steps and leaves them as they are.</summary>
+#
+# > Yes. Only the learning is missing there, so it shows how many of the ten points are left without. On the letters
+# > of this page such steps, never trained, won most of the gain; on the digits five runs did not settle it. On one
+# > matrix alone, the first step has an error of 22.4 %, min-max of 92.0 %, and the best of 17.2 %.
+#
+# </details>
+# <details><summary><b>c.</b> A float network that trains for as many epochs.</summary>
+#
+# > No. A good control, and it belongs in the table: it says what quantization still costs. But it says nothing about
+# > why one quantized network beats the other; both trained equally long.
+#
+# </details>
+
+# %% [markdown]
+# **2. You put PACT behind a ReLU, with marks at 3 bits. The end $\alpha$ begins at twice the largest activation, and
+# the decay is 0. Such wide steps cost accuracy. In which direction does the first training step move $\alpha$?**
+#
+# <details><summary><b>a.</b> Not at all.</summary>
+#
+# > Yes. PACT's slope is 1 where $x \ge \alpha$ and 0 elsewhere, and no $x$ is there. $\alpha$ stays until some
+# > activation grows beyond it. Hence the decay, which pushes inwards by a number that you chose. LSQ has the sawtooth
+# > $\mathrm{round}(v/s) - v/s$ inside, and feels the wide steps.
+#
+# </details>
+# <details><summary><b>b.</b> Down: rounding costs loss, and a smaller end means smaller steps.</summary>
+#
+# > No. True of the loss, and it is what LSQ does on the same range of this page. But PACT's gradient leaves the
+# > rounding out. It is the slope of the clipping function alone, and that does not change while nothing is clipped.
+#
+# </details>
+# <details><summary><b>c.</b> Up: without a decay, nothing holds it back.</summary>
+#
+# > No. Nothing pushes it up, either. An end wants to grow when clipped values would like to be larger, and nothing is
+# > clipped. Without the decay PACT has no opinion here, neither way.
+#
+# </details>
+
+# %% [markdown]
+# **3. LSQ won at 2 bits, so you use it at 8 bits, too, for the matrix of this page. Before any training, how does its
+# first step compare with min-max?**
+#
+# <details><summary><b>a.</b> Better again: an outlier moves a mean less than a maximum, at any width.</summary>
+#
+# > No. It does, but the outlier is a reason to take a *smaller* step than min-max. The root in
+# > $2 \langle |v| \rangle / \sqrt{Q_P}$ makes it larger here.
+#
+# </details>
+# <details><summary><b>b.</b> Alike: at 8 bits there are marks enough for either.</summary>
+#
+# > No. Both are usable, but not alike. The error inside grows with the square of the step, at 8 bits as everywhere,
+# > and these two steps are not the same.
+#
+# </details>
+# <details><summary><b>c.</b> Worse, by several times the error.</summary>
+#
+# > Yes. LSQ's step is 0.148 at 2 bits, where $Q_P = 1$, so $0.148 / \sqrt{127} = 0.0131$ at 8. Min-max takes
+# > $0.77 / 127.5 = 0.0060$. So LSQ's ruler ends at $127 \cdot 0.0131 = 1.67$, and there is no weight beyond 0.77.
+# > Steps 2.17 times as large have 4.7 times the error, as the page measured.
+#
+# </details>
+
+# %% [markdown]
+# **4. Your own LSQ lacks the gradient scale $1 / \sqrt{n Q_P}$: you forgot it. You train with Adam. What do you
+# notice?**
+#
+# <details><summary><b>a.</b> Practically nothing.</summary>
+#
+# > Yes. Adam divides a gradient by its own recent size. A factor that stays the same is in both, and cancels. So a
+# > good run with Adam is no test of your scale. Nor does Adam make strides fit: a step of 0.1 and a weight of 0.1
+# > both move by about the learning rate.
+#
+# </details>
+# <details><summary><b>b.</b> The steps run far ahead of the weights, the more so the more bits there are.</summary>
+#
+# > No. With plain SGD, yes: there the gradient itself is the stride, and a step's gradient is a sum over all of its
+# > weights. Adam takes the stride from its learning rate.
+#
+# </details>
+# <details><summary><b>c.</b> The weights hardly learn: the large gradients of the steps drown theirs.</summary>
+#
+# > No. Each parameter keeps its own record of its gradients, and is divided by that alone. Large ones of a neighbour
+# > do not matter. (They would if you cut all gradients by their common norm.)
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - LSQ: the step is a parameter; its slope is $\mathrm{round}(v/s) - v/s$ inside the grid and a constant outside. Equal to torch's.
@@ -566,6 +670,7 @@ for n_bits in (2, 4, 8):
 #
 # **Exercises:** [13 Learn the quantizer](../exercises/13_learn_the_quantizer/13_learn_the_quantizer.ipynb): five, about 45 minutes. Then
 # [14 Measure sensitivity](14_measure_sensitivity.ipynb), where Part IV begins: which layers need how many bits?
+# `quantlab start 13` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

@@ -369,7 +369,7 @@ for name in ("Hessian trace", "Fisher"):
 # ## Fifty layers of a real network
 #
 # EfficientNet-Lite0, 50 layers, 4 bits, one layer at a time. Six crops of six photographs judge. The prediction sees eight crops of four
-# *other* photographs. There are no labels: the network draws them itself, so $F$ is the Fisher information proper.
+# *other* photographs. (The intervals below draw layers; what other photographs would say is not in them.) There are no labels: the network draws them itself, so $F$ is the Fisher information proper.
 
 # %%
 from quantlab.lab.efficientnet import efficientnet_network
@@ -412,12 +412,15 @@ real_predicted = {
 for name, p in real_predicted.items():
     interval = bootstrap(spearman, np.array(p), np.array(real_kl), rng=np.random.default_rng(0))
     print(f"{name:18s} {interval:+.2f}, n = {interval.n}")
+ratio = np.array(real_kl) / real_predicted["Fisher"]
+near = (np.abs(np.log(ratio)) < np.log(3)).sum()
+print(f"true / predicted: from {ratio.min():.2f} to {ratio.max():.2f}, within a factor of three {near} of {len(ratio)}")
 
 # %%
 plots.lines(
     {"50 layers": real_predicted["Fisher"]},
     {"50 layers": real_kl},
-    title="Eight crops and their gradients foretell 50 layers within a factor of a few",
+    title="Eight crops and their gradients foretell most of 50 layers within a factor of three",
     alt="Scatter plot on logarithmic axes: predicted against true KL divergence of 50 layers, a band along the "
     "diagonal from 0.002 to 1.",
     xlabel="half the sum of F dW^2, nats",
@@ -460,7 +463,112 @@ for b in (2, 3, 4, 5):
 # HAWQ (2019) used the largest eigenvalue, HAWQ-V2 the trace, HAWQ-V3 the same with an integer program. BRECQ takes the Fisher information as
 # the weight of each output's error. For large language models SqueezeLLM weights its clustering with the Fisher diagonal, GPTQ uses a layer's own
 # $X^T X$. Production tools mostly try: AIMET, ONNX Runtime and TensorFlow's debugger report errors layer by layer.
+
+# %% [markdown]
+# ## Questions
 #
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. A tool offers a preset for EfficientNet-Lite0: first and last layer at 8 bits, all others at 4. Weights only, a
+# scale a channel. What do you make of it?**
+#
+# <details><summary><b>a.</b> Take it: one sees the input, the other makes the answer; all depends on them.</summary>
+#
+# > No. Half of the story is true here. The last layer is number 20 of 50: nineteen others hurt more, each alone. In
+# > the digits networks it bore few bits better than nearly all others.
+#
+# </details>
+# <details><summary><b>b.</b> Leave both at 4: the first has 864 weights, too few to matter.</summary>
+#
+# > No. It is the worst of all, with 3.0 dB: everything else is computed from what it puts out. Over the fifty layers
+# > the number of weights has a rank correlation of $-0.37$ with KL. Few weights are a reason to *pay* for a layer,
+# > not to neglect it.
+#
+# </details>
+# <details><summary><b>c.</b> Keep the first at 8, and the next worst ones in place of the last.</summary>
+#
+# > Yes. The last layer holds 28 % of the weights, the five worst together 0.1 %, so it costs hundreds of times as
+# > much to keep. The next worst four stand in the first two blocks. Other networks have other lists, and trying costs
+# > one run a layer.
+#
+# </details>
+
+# %% [markdown]
+# **2. On 200 labelled images you round one layer at a time to 4 bits. With `conv0` the loss changes by $-0.0020$ and
+# KL is 0.0052; with `linear16` the loss changes by $+0.0006$ and KL is 0.0004. Which of them bears 4 bits better?**
+#
+# <details><summary><b>a.</b> <code>linear16</code>.</summary>
+#
+# > Yes. By KL, rounding `conv0` changed the answers more than ten times as much. That its loss fell means that some
+# > moved towards their labels by luck; other images need not be so lucky. On 700 others, KL tried on 200 ranked even
+# > the *loss* better (0.85) than the loss tried on the same 200 did (0.71).
+#
+# </details>
+# <details><summary><b>b.</b> <code>conv0</code>: rounding made its loss smaller, and one minds the loss.</summary>
+#
+# > No. One minds the loss, but on all images, not on these 200. On 700 the interval for `conv0` at 4 bits reaches
+# > from $-0.00815$ to $+0.01333$: even they do not show the sign.
+#
+# </details>
+# <details><summary><b>c.</b> That cannot be told: both changes of the loss are noise.</summary>
+#
+# > No. They are, and by the loss alone it could not be told. But KL compares each answer with the network's own
+# > answer. There are no labels in it to be lucky with, and it cannot be negative, so it needs fewer images.
+#
+# </details>
+
+# %% [markdown]
+# **3. A predictor of sensitivity is praised with a rank correlation of 0.80, over 63 points: 21 layers at 2, 3 and 4
+# bits. How well does it rank the layers?**
+#
+# <details><summary><b>a.</b> Well: over 63 points, 0.80 cannot be chance.</summary>
+#
+# > No. Chance is not the suspect. The points differ in two things, width and layer, and the correlation does not say
+# > which of them was predicted. (Nor are they 63: a layer at 3 bits is no news after the same layer at 4.)
+#
+# </details>
+# <details><summary><b>b.</b> Perhaps not at all.</summary>
+#
+# > Yes. On this page a "predictor" that knows the width and nothing of the layer has $+0.80$. Ask for the correlation
+# > within each width, with an interval that draws layers; the Fisher information, for example, then has 0.86 in place
+# > of 0.95.
+#
+# </details>
+# <details><summary><b>c.</b> With more than 0.80 at each width: mixing widths only adds noise.</summary>
+#
+# > No. So it is for one that does not know the width: the number of weights has $-0.37$ within and $-0.24$ pooled.
+# > But from 2 to 4 bits the sum of single KL falls from 4.6395 to 0.0468. Who knows the width gets that order for
+# > nothing, and the pooled number rises.
+#
+# </details>
+
+# %% [markdown]
+# **4. To save time, somebody takes one backward pass for the mean loss of a batch and squares that gradient. On this
+# page the result is about a hundred times below the Fisher diagonal. What happens with a batch ten times as large?**
+#
+# <details><summary><b>a.</b> It comes nearer to the Fisher diagonal, as estimates do with more images.</summary>
+#
+# > No. More images make it a better estimate of something else: of the squared slope of the *whole* loss. That is
+# > near 0 in a trained network, however much the single images pull.
+#
+# </details>
+# <details><summary><b>b.</b> It stays: the mean of ten times as many images is the same mean.</summary>
+#
+# > No. The mean of the squares would stay. But this is the square of a mean in which slopes of either sign cancel,
+# > and the more there are, the better they do. Two images with slopes $+1$ and $-1$: mean of the squares 1, square of
+# > the mean 0.
+#
+# </details>
+# <details><summary><b>c.</b> It becomes smaller still.</summary>
+#
+# > Yes. If single slopes cancel but for chance, the square of their mean is about $F/N$. With 200 images that is
+# > $0.005\,F$; `conv8` here has $0.892 / 105.37 = 0.008$ of the empirical $F$. Only the slope that all images share
+# > remains when $N$ grows. So square first, then average.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - Round one layer, leave the rest: SQNR and KL rank layers well on few images; a small increase of loss is noise.
@@ -472,6 +580,7 @@ for b in (2, 3, 4, 5):
 #
 # **Exercises:** [14 Measure sensitivity](../exercises/14_measure_sensitivity/14_measure_sensitivity.ipynb): four, about 35 minutes. Then
 # [15 Allocate bits](15_allocate_bits.ipynb), which spends bits where they count.
+# `quantlab start 14` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #

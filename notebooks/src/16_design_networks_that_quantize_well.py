@@ -478,7 +478,80 @@ plots.lines(
 # networks since then have kept it, or taken hard-swish, its piecewise relative.
 #
 # **A design for one chip.** Whether swish costs one stored tensor or two, whether a scale a channel is free, whether a product is supported: the chip decides.
+
+# %% [markdown]
+# ## Questions
 #
+# Decide, then click on your choice: it tells you why. Then open the others; their reasons are the lesson once more.
+
+# %% [markdown]
+# **1. A change of design makes every tensor of the stream about three times as wide. Float accuracy is the same. What do you expect at
+# int8, with min-max ranges?**
+#
+# <details><summary><b>a.</b> A step three times as large, so about 10 dB more noise than before, relative to the values.</summary>
+#
+# > No. The step is three times as large, and so are the values. SQNR is a ratio: both parts grow, and it stays.
+#
+# </details>
+# <details><summary><b>b.</b> About the same SQNR, if all channels grew alike.</summary>
+#
+# > Yes. *norm on input* is this case: a stream almost three times as wide, and no loss at int8 that five runs could settle. Look at
+# > ratios between the channels of a tensor; its width by itself says nothing.
+#
+# </details>
+# <details><summary><b>c.</b> Nothing can be said before the network is trained with quantization.</summary>
+#
+# > No. A factor that all values share cancels between values and step, trained or not. What has to be measured is whether they share it.
+#
+# </details>
+
+# %% [markdown]
+# **2. With one weight scale a layer, your depthwise network is useless. In the worst layer one filter is thirty times as large as the
+# median. What do you do first?**
+#
+# <details><summary><b>a.</b> Look whether that filter ever answers: sigma of its output, or its input over some images.</summary>
+#
+# > Yes. Here the largest filters read channels that are always 0: set to 0, they cost nothing, and most of the loss is gone. In
+# > EfficientNet-Lite0 the wide filters are alive. The same symptom has two causes, and they want different cures.
+#
+# </details>
+# <details><summary><b>b.</b> Replace depthwise filters by full convolutions: the design is to blame.</summary>
+#
+# > No. *full* did far better per tensor, at several times the work. But with a scale a channel the two were close, and most of the rest
+# > was dead filters. The new design would pay for a fault that can be repaired in the old one.
+#
+# </details>
+# <details><summary><b>c.</b> Clip the weights of the layer at a percentile, so that the one filter does not set the step.</summary>
+#
+# > No. It works by luck: if the filter is dead, clipping it changes nothing; if it is alive, you have just destroyed a channel. Which of
+# > the two it is, one line tells you beforehand.
+#
+# </details>
+
+# %% [markdown]
+# **3. A trained network with swish is bad at int8. Its authors cannot train it again. Which of these repairs most, without touching the
+# float function?**
+#
+# <details><summary><b>a.</b> Exchange every swish for ReLU6: the ranges shrink to 6, and that was the point of EfficientNet-Lite.</summary>
+#
+# > No. That is another function. EfficientNet-Lite was *trained* with ReLU6. Ranges cut at 6 in the quantizer alone already hurt the
+# > trained swish network at 8 bits: it uses its tail.
+#
+# </details>
+# <details><summary><b>b.</b> Cut the ranges behind each swish at 6, in the quantizer only.</summary>
+#
+# > No. At 8 bits the step was fine enough, and the values beyond 6 carry something: clipping costs far more than the finer step wins.
+# > Only at 4 bits it won a little.
+#
+# </details>
+# <details><summary><b>c.</b> A kernel that computes swish on the accumulator, before anything is rounded.</summary>
+#
+# > Yes. It stores one tensor in place of two, and the one it leaves out was the widest. In our simulation that won back about a third of the
+# > loss at int8. Few runtimes have such a kernel, so it is a question to the chip, and the longer tail remains.
+#
+# </details>
+
+# %% [markdown]
 # ## Summary
 #
 # - By accuracy at int8, a scale a channel, six designs were within half a point; by SQNR swish lost more than a bit, and at 4 bits most answers.
@@ -490,6 +563,7 @@ plots.lines(
 #
 # **Exercises:** [16 Design networks that quantize
 # well](../exercises/16_design_networks_that_quantize_well/16_design_networks_that_quantize_well.ipynb): five, about 40 minutes. Part V, language models, will follow.
+# `quantlab start 16` makes a copy of your own, which no update touches.
 #
 # ## Reading
 #
