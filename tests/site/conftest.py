@@ -4,6 +4,7 @@ These tests need the extra `site`, the program chromium and about a minute, so `
 names; `make test-site` runs them. Where something is missing they fail and say what to install: none is skipped.
 """
 
+import contextlib
 import functools
 import http.server
 import shutil
@@ -35,14 +36,21 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="session")
-def address(site):
-    """Where the site is served on this machine."""
-    handler = functools.partial(Quiet, directory=str(site))
+@contextlib.contextmanager
+def serving(folder):
+    """Serve a folder on this machine; the value is its address."""
+    handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    """Where the site is served on this machine."""
+    with serving(site) as at:
+        yield at
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,11 @@ shows the notebooks with what is stored in them, that quantlab's wheel is where 
 every page runs from its top on a machine without what the browser lacks. Not proven: that Pyodide computes the same.
 """
 
-import functools
 import hashlib
-import http.server
 import json
 import shutil
 import subprocess
 import sys
-import threading
 import urllib.request
 
 import nbformat
@@ -22,7 +19,7 @@ from build_lite import PYODIDE
 from build_site import LINK
 from isolation import ROOT
 from lite.pages import run, text_of
-from tests.site.conftest import Quiet
+from tests.site.conftest import serving
 
 LESSON = "notebooks/00_start_here.ipynb"
 PATIENCE = 60_000  # milliseconds: JupyterLab's first page is several megabytes of script
@@ -41,11 +38,8 @@ def lite(tmp_path_factory):
 @pytest.fixture(scope="session")
 def served(lite):
     """Where it is served on this machine."""
-    handler = functools.partial(Quiet, directory=str(lite))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(lite) as at:
+        yield at
 
 
 @pytest.fixture
