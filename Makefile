@@ -60,7 +60,7 @@ help:
 	@echo "make test-class   a class of odd students, and every exercise through the autograder (minutes; bubblewrap)"
 	@echo "make site         build the course as web pages into build/site"
 	@echo "make test-site    build them, check every page, and open some in a headless Chromium (about 90 seconds)"
-	@echo "make lite         build Part I for the browser (JupyterLite) into build/lite (about five minutes)"
+	@echo "make lite         build Part I for the browser (JupyterLite) into build/lite (about two minutes)"
 	@echo "make test-lite    build it, run every page without what a browser lacks, open it in a headless Chromium"
 	@echo "make bench        print the benchmark table"
 	@echo "make pin          write constraints.txt from what is installed, after a deliberate upgrade"
@@ -104,7 +104,7 @@ test-site: environment-with-site
 lite: environment-with-lite
 	@$(BIN)/python tools/build_lite.py $(ARGS)
 
-# Minutes: all of Part I is run twice. The kernel itself needs a network, and is not started.
+# All of Part I is run twice, about two and a half minutes. The kernel itself needs a network, and is not started.
 test-lite: environment-with-lite
 	$(BIN)/python -m pytest tests/site/lite_in_browser.py $(ARGS)
 
