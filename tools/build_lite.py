@@ -49,7 +49,7 @@ NOTE = """\
 > machine. The first cell loads the packages. Your changes stay in this browser until you clear its data; the progress
 > of exercises is forgotten with the page. {untested}"""
 INSTALL = """\
-# In the browser nothing is installed: this loads what the page needs, and takes up to a minute.
+# In the browser nothing is installed: this loads what the page needs, and takes a while.
 import sys
 
 if sys.platform == "emscripten":

@@ -107,7 +107,9 @@ def test_lesson_15(net, digits):
     x, _, x_test, y_test = digits
     network = network_from_torch(net, x)
     with torch.no_grad():
-        assert np.abs(network.forward(images(x_test)) - net(x_test).numpy()).max() < 1e-4
+        # Values below 15 round by 15 * 2**-25 = 4.5e-7. A sum of at most 192 products rounds 384 times, 20 times that as
+        # a root of squares; four layers, in two orders, are sqrt(8) of it: 2.5e-5.
+        assert np.abs(network.forward(images(x_test)) - net(x_test).numpy()).max() < 3e-5
     network = fold(network)
     sizes = weight_sizes(network)
     layers = [node.name for node in network.nodes if "W" in node.params]
@@ -119,6 +121,7 @@ def test_lesson_15(net, digits):
     budget = int(1.5 * sizes[:, 1].sum())  # half as much again as int8
     found = allocate_integer(sizes, losses, budget=budget)
     assert found.cost <= budget
+    # the same few losses, summed in another order in float64
     assert found.loss == pytest.approx(allocate_brute_force(sizes, losses, budget=budget).loss, rel=1e-9)
     assert found.loss < allocate_uniform(sizes, losses, budget=budget).loss
     bits = {name: BITS[choice] for name, choice in zip(layers, found.choices, strict=True)}

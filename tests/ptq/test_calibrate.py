@@ -38,8 +38,10 @@ def test_every_activation_gets_an_observer_of_its_own():
     found = calibrate(network(), x, observer=lambda: PercentileObserver(percentile=90))
     assert len({id(observer) for observer in found.values()}) == 4
     lo, hi = found[INPUT].range(grid=GRID)
-    assert lo == pytest.approx(np.quantile(x, 0.1), abs=0.02)
-    assert hi == pytest.approx(np.quantile(x, 0.9), abs=0.02)
+    # A percentile observer moves outwards to the edge of a bin: 2**-10 wide, 4,096 of them up to 4, where |x| ends.
+    assert 2 < np.abs(x).max() < 4
+    assert 0 <= -np.quantile(-x, 0.9, method="inverted_cdf") - lo <= 2**-10
+    assert 0 <= hi - np.quantile(x, 0.9, method="inverted_cdf") <= 2**-10
 
 
 def test_errors_name_what_came():

@@ -19,14 +19,18 @@ from isolation import ROOT
 CHROMIUM = ["chromium", "chromium-browser", "google-chrome"]
 
 
+def built(tool, out):
+    """Build with one of the tools into the folder `out`, and return it; what is said on stderr is an error."""
+    command = [sys.executable, f"tools/{tool}", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    return out.resolve()
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The folder of the built site; its warnings are errors."""
-    out = tmp_path_factory.mktemp("built") / "site"
-    command = [sys.executable, "tools/build_site.py", "--out", str(out)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (run.returncode, run.stderr) == (0, ""), run.stdout + run.stderr
-    return out.resolve()
+    """The folder of the built site."""
+    return built("build_site.py", tmp_path_factory.mktemp("built") / "site")
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -8,8 +8,6 @@ every page runs from its top on a machine without what the browser lacks. Not pr
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 import urllib.request
 
 import nbformat
@@ -19,7 +17,7 @@ from build_lite import PYODIDE
 from build_site import LINK
 from isolation import ROOT
 from lite.pages import run, text_of
-from tests.site.conftest import serving
+from tests.site.conftest import built, serving
 
 LESSON = "notebooks/00_start_here.ipynb"
 PATIENCE = 60_000  # milliseconds: JupyterLab's first page is several megabytes of script
@@ -28,11 +26,7 @@ PATIENCE = 60_000  # milliseconds: JupyterLab's first page is several megabytes 
 @pytest.fixture(scope="session")
 def lite(tmp_path_factory):
     """The folder of the built site."""
-    out = tmp_path_factory.mktemp("built") / "lite"
-    command = [sys.executable, "tools/build_lite.py", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-    return out.resolve()
+    return built("build_lite.py", tmp_path_factory.mktemp("built") / "lite")
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def for_browser(page: Page, note: str, first: str, there: set[Path]) -> Notebook
         elif cell.id in {c.id for c in page.notebook.cells if c.cell_type == "markdown"}:
             cell.source = LINK.sub(lambda found: kept_link(found, page.name, there), cell.source)
     metadata = copy.deepcopy(page.notebook.metadata)
-    metadata.kernelspec = {"display_name": "Python (Pyodide)", "language": "python", "name": "python"}
+    metadata.kernelspec = KERNEL
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 

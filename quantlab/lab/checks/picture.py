@@ -28,19 +28,25 @@ class NoPicture(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curves:
+class Labelled:
+    """What every picture says in words, and the two things that it compares."""
+
+    title: str
+    xlabel: str
+    yours: Any
+    expected: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves(Labelled):
     """Values over a common axis.
 
     ``yours`` and ``expected`` have shape (n,), or (lines, n) for several lines of each. ``asked`` are the places on
     ``x`` that the verdict speaks of: of several differences, one there is marked. ``band`` is an allowed range of y.
     """
 
-    title: str
-    xlabel: str
     ylabel: str
     x: Any
-    yours: Any
-    expected: Any
     asked: Any = ()
     style: Literal["line", "steps", "dots"] = "line"
     names: tuple[str, str] = ("yours", "expected")
@@ -63,15 +69,11 @@ class Curves:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Maps:
+class Maps(Labelled):
     """Two matrices of one shape, as colours; ``unit`` names what the colours say."""
 
-    title: str
-    xlabel: str
     ylabel: str
     unit: str
-    yours: Any
-    expected: Any
 
     def __post_init__(self) -> None:
         _set(self, yours=_numbers(self.yours), expected=_numbers(self.expected))
@@ -86,16 +88,12 @@ class Maps:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cuts:
+class Cuts(Labelled):
     """A profile y over x (a histogram, or a curve), and positions on x: your choice and the expected one."""
 
-    title: str
-    xlabel: str
     ylabel: str
     x: Any
     y: Any
-    yours: Any
-    expected: Any
     style: Literal["line", "steps"] = "line"
 
     def __post_init__(self) -> None:
@@ -112,16 +110,12 @@ class Cuts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class Selection(Labelled):
     """Points, and which of them were chosen: ``yours`` and ``expected`` are masks, shape (n,)."""
 
-    title: str
-    xlabel: str
     ylabel: str
     x: Any
     y: Any
-    yours: Any
-    expected: Any
 
     def __post_init__(self) -> None:
         for name in ("x", "y", "yours", "expected"):
@@ -137,13 +131,9 @@ class Selection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rulers:
+class Rulers(Labelled):
     """The marks of two rulers, in order, and named places on the axis below them."""
 
-    title: str
-    xlabel: str
-    yours: Any
-    expected: Any
     marks: Mapping[str, float]
 
     def __post_init__(self) -> None:
