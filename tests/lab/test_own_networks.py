@@ -107,8 +107,8 @@ def test_lesson_15(net, digits):
     x, _, x_test, y_test = digits
     network = network_from_torch(net, x)
     with torch.no_grad():
-        # Values below 15 round by 15 * 2**-25 = 4.5e-7. A sum of at most 192 products rounds 384 times, 20 times that as
-        # a root of squares; four layers, in two orders, are sqrt(8) of it: 2.5e-5.
+        # Values below 15 round by 15 * 2**-25 = 4.5e-7. A sum of at most 192 products rounds 384 times, 20 times that
+        # as a root of squares; four layers, in two orders, are sqrt(8) of it: 2.5e-5.
         assert np.abs(network.forward(images(x_test)) - net(x_test).numpy()).max() < 3e-5
     network = fold(network)
     sizes = weight_sizes(network)
