@@ -3,8 +3,8 @@
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
+import IPython
 import nbformat
 import numpy as np
 import pytest
@@ -159,7 +159,7 @@ class TestPictures:
     @pytest.fixture
     def shell(self, monkeypatch):
         def use(shell):
-            monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+            monkeypatch.setattr(IPython, "get_ipython", lambda: shell)  # of the real module: matplotlib asks it too
 
         use(ZMQInteractiveShell())
         return use
