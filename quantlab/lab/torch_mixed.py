@@ -5,6 +5,7 @@ out is a graph, and quantlab computes it node by node. The API, ``torch.ao.quant
 like all of ``torch.ao.quantization``.
 """
 
+import copy
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,7 +52,7 @@ class Compared(NamedTuple):
 def mixed_module(
     module: nn.Module, x: torch.Tensor, *, keep_float: Iterable[str], qconfig: "QConfig | None" = None
 ) -> GraphModule:
-    """Return an int8 copy of a module in which some submodules stay in float32.
+    """Return an int8 copy of a module in which some submodules stay in float32; ``module`` is not changed.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def mixed_module(
     for name in kept:
         mapping.set_module_name(name, None)
     with quiet(), torch.no_grad():
-        prepared = prepare_fx(module, mapping, (x[:1],))
+        prepared = prepare_fx(copy.deepcopy(module), mapping, (x[:1],))  # it leaves its configuration in what it gets
         prepared(x)
         return convert_fx(prepared)
 

@@ -46,6 +46,7 @@ def test_an_exercise_that_is_not_of_its_source_is_not_released(room, tmp_path):
 def test_a_source_that_changed_has_to_be_released_again(room, tmp_path):
     course = tmp_path / "course"
     shutil.copytree(room.course, course)
+    release(Classroom(course), ASSIGNMENT)
     with (course / "solutions" / ASSIGNMENT / NOTEBOOK).open("a") as file:
         file.write("\n")
     with pytest.raises(ReleaseError, match="has changed since its release"):

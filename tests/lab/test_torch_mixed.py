@@ -66,6 +66,16 @@ CHOICES = [
 ]
 
 
+def test_the_module_stays_as_it_was():
+    module, x = own_resnet(), images(20, (1, 8, 8))
+    values = {name: value.clone() for name, value in module.state_dict().items()}
+    attributes = {name: set(vars(part)) for name, part in module.named_modules()}
+    mixed_module(module, x, keep_float=["0"])
+    assert {name: set(vars(part)) for name, part in module.named_modules()} == attributes  # no qconfig stays behind
+    for name, value in module.state_dict().items():
+        torch.testing.assert_close(value, values[name], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(("make", "shape", "kept"), CHOICES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
 def test_every_node_on_torch_s_own_inputs(make, shape, kept):
     module, x = make(), images(400, shape)

@@ -75,6 +75,7 @@ def test_ranges_are_equal_afterwards(n):
 def test_the_scale_maximizes_the_smallest_precision():
     # Appendix A of the paper: for symmetric per-tensor grids, sum p1 p2 with p = r_i / max r is largest when the
     # ranges are equal. Here against a search over random scales.
+    rng = np.random.default_rng(2)
     r1, r2 = rng.uniform(0.1, 10, 5), rng.uniform(0.1, 10, 5)
 
     def precision(s):
@@ -84,7 +85,7 @@ def test_the_scale_maximizes_the_smallest_precision():
     (s,) = equalization_scales(r1, r2)
     tried = np.array([precision(s * np.exp(rng.normal(0, sigma, 5))) for sigma in (0.01, 0.3, 2) for _ in range(300)])
     assert tried.max() <= precision(s) * (1 + 1e-12)  # small changes that leave both maxima alone change nothing
-    assert np.median(tried) < 0.9 * precision(s)
+    assert np.median(tried[-300:]) < 0.5 * precision(s)  # far away is far worse: 0.12 at most, with 300 seeds
 
 
 def test_dead_channels_keep_finite_scales():
